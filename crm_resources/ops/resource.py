@@ -1,0 +1,17 @@
+"""The operations store as a Dagster resource; the only module of the store that imports Dagster."""
+
+from dagster import ConfigurableResource
+from pydantic import Field
+
+from crm_resources.ops.store import OpsStore
+
+
+class OpsResource(ConfigurableResource[OpsStore]):
+    """Where the operations store of one tenant is."""
+
+    url: str = Field(description="Path of the SQLite file, or an SQLAlchemy address")
+    tenant: str = Field(description="Slug of the tenant whose rows are seen")
+
+    def store(self) -> OpsStore:
+        """Open the store, upgraded to this program's version."""
+        return OpsStore(self.url, self.tenant)

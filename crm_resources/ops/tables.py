@@ -1,0 +1,189 @@
+"""Tables and records of the operations store, in constructs SQLite and PostgreSQL share.
+
+Every table has a `tenant` column. A change here needs a migration in `migrations/versions`, and
+`VERSION` names the newest one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Literal
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+VERSION = "0001"
+
+LoadStatus = Literal["received", "landed", "refused"]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What was received of a source: one slice or file, and what became of it.
+
+    Instants are aware. `id` is given by the store.
+    """
+
+    source: str
+    slice: str
+    status: LoadStatus
+    content_sha256: str | None = None
+    file_name: str | None = None
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    rows: int = 0
+    rejected: int = 0
+    complete: bool = False
+    verified: bool = False
+    reason: str | None = None
+    run_id: str | None = None
+    at: datetime = field(default_factory=_now)
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What a person or the system decided, said once per idempotency key.
+
+    Instants are aware. `id` is given by the store.
+    """
+
+    kind: str
+    idempotency_key: str
+    customer_id: str | None = None
+    day: date | None = None
+    email_key: str | None = None
+    phone_key: str | None = None
+    channel: str | None = None
+    purpose: str | None = None
+    payload: Mapping[str, object] | None = None
+    actor: str | None = None
+    reason: str | None = None
+    at: datetime = field(default_factory=_now)
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Something that went wrong and stays open until it is closed."""
+
+    id: int
+    kind: str
+    subject: str
+    detail: str
+    opened_at: datetime
+    closed_at: datetime | None
+
+
+class Instant(TypeDecorator[datetime]):
+    """An instant: aware in, aware UTC out, whatever the database keeps."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a datetime without a zone and give the others to the database in UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a data precisa de fuso horário")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the instant in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+loads = Table(
+    "loads",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("slice", String, nullable=False),
+    Column("content_sha256", String),
+    Column("file_name", String),
+    Column("window_start", Instant),
+    Column("window_end", Instant),
+    Column("rows", Integer, nullable=False),
+    Column("rejected", Integer, nullable=False),
+    Column("status", String, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("verified", Boolean, nullable=False),
+    Column("reason", Text),
+    Column("run_id", String),
+    Column("at", Instant, nullable=False),
+    CheckConstraint("status IN ('received', 'landed', 'refused')", name="ck_loads_status"),
+    Index("ix_loads_slice", "tenant", "source", "slice", "id"),
+    Index("ix_loads_content", "tenant", "source", "content_sha256"),
+    sqlite_autoincrement=True,
+)
+
+actions = Table(
+    "actions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("idempotency_key", String, nullable=False),
+    Column("customer_id", String),
+    Column("day", Date),
+    Column("email_key", String),
+    Column("phone_key", String),
+    Column("channel", String),
+    Column("purpose", String),
+    Column("payload", JSON(none_as_null=True)),
+    Column("actor", String),
+    Column("reason", Text),
+    Column("at", Instant, nullable=False),
+    UniqueConstraint("tenant", "idempotency_key", name="uq_actions_idempotency_key"),
+    Index("ix_actions_id", "tenant", "id"),
+    sqlite_autoincrement=True,
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("closed_at", Instant),
+    Index(
+        "uq_incidents_open",
+        "tenant",
+        "kind",
+        "subject",
+        unique=True,
+        sqlite_where=text("closed_at IS NULL"),
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
