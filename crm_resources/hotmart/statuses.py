@@ -1,0 +1,173 @@
+"""The vendor's contract: transaction statuses, one spec per endpoint, and which replies count."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+Item = dict[str, Any]
+
+STATUSES = (
+    "APPROVED",
+    "BLOCKED",
+    "CANCELLED",
+    "CHARGEBACK",
+    "COMPLETE",
+    "EXPIRED",
+    "NO_FUNDS",
+    "OVERDUE",
+    "PARTIALLY_REFUNDED",
+    "PRE_ORDER",
+    "PRINTED_BILLET",
+    "PROCESSING_TRANSACTION",
+    "PROTESTED",
+    "REFUNDED",
+    "STARTED",
+    "UNDER_ANALISYS",  # the vendor's spelling
+    "WAITING_PAYMENT",
+)
+_NOT_PRICED = {"NO_FUNDS", "PRE_ORDER", "PROCESSING_TRANSACTION"}
+PRICE_DETAILS_STATUSES = tuple(status for status in STATUSES if status not in _NOT_PRICED)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A paged endpoint that is read by order-date windows.
+
+    Attributes:
+        path: below the API address.
+        statuses: `transaction_status` names it takes (rules 1.4).
+        key: an item's transaction, or None when it has none.
+        max_results: page size to ask for; the vendor cuts larger ones silently.
+    """
+
+    path: str
+    statuses: tuple[str, ...]
+    key: Callable[[Item], str | None]
+    max_results: int = 500
+
+    @property
+    def name(self) -> str:
+        """Short name for messages, e.g. `sales/history`."""
+        return self.path.removeprefix("/payments/api/v1/")
+
+
+def _own_transaction(item: Item) -> str | None:
+    transaction = item.get("transaction")
+    return transaction.strip() or None if isinstance(transaction, str) else None
+
+
+def _purchase_transaction(item: Item) -> str | None:
+    purchase = item.get("purchase")
+    return _own_transaction(purchase) if isinstance(purchase, dict) else None
+
+
+SALES_HISTORY = Endpoint("/payments/api/v1/sales/history", STATUSES, _purchase_transaction)
+SALES_USERS = Endpoint("/payments/api/v1/sales/users", STATUSES, _own_transaction)
+SALES_COMMISSIONS = Endpoint("/payments/api/v1/sales/commissions", STATUSES, _own_transaction)
+PRICE_DETAILS = Endpoint(
+    "/payments/api/v1/sales/price/details", PRICE_DETAILS_STATUSES, _own_transaction
+)
+
+
+class HotmartError(Exception):
+    """A question Hotmart did not answer as asked: one Portuguese sentence, never personal data.
+
+    Attributes:
+        status: HTTP status, None when there was no reply.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class UnavailableError(HotmartError):
+    """No usable reply after every attempt: 429, 5xx, a broken connection, a 200 without a page."""
+
+
+class RefusedError(HotmartError):
+    """A reply that trying again will not change, such as a 400 for a single day."""
+
+
+class CredentialsError(HotmartError):
+    """The token endpoint refuses the credential, or the API refuses a fresh token."""
+
+
+class ForbiddenError(HotmartError):
+    """403: the credential may not read, or a firewall stands before the API."""
+
+
+class IncompleteAnswer(HotmartError):
+    """The pages of a window do not add up, also after reading it again (rules 1.3)."""
+
+
+_WORD = re.compile(r"[\w.-]{1,64}", re.ASCII)
+
+
+def accepted_page(reply: httpx.Response, where: str) -> dict[str, Any]:
+    """The page in a reply: status 200, a JSON object, and `items` a list of objects.
+
+    Args:
+        reply: answer of a paged endpoint.
+        where: endpoint and window, for messages.
+
+    Raises:
+        HotmartError: the subclass that says what to do about anything else.
+    """
+    body = json_object(reply)
+    items = body.get("items")
+    whole = isinstance(items, list) and all(isinstance(item, dict) for item in items)
+    if reply.status_code != 200 or not whole:
+        raise failure_of(reply, where)
+    return body
+
+
+def failure_of(reply: httpx.Response, where: str) -> HotmartError:
+    """What a reply without the wanted content means (hotmart.md 2)."""
+    status = reply.status_code
+    code = _word(json_object(reply).get("error"))
+    kind: type[HotmartError] = RefusedError
+    meaning = "pedido recusado pela Hotmart"
+    if status == 200:
+        kind, meaning = UnavailableError, "sem uma página de registros da Hotmart"
+    elif status == 429:
+        kind, meaning = UnavailableError, "limite de chamadas da Hotmart excedido"
+    elif status >= 500:
+        kind, meaning = UnavailableError, "Hotmart indisponível"
+    elif status == 401:
+        kind, meaning = CredentialsError, "a Hotmart recusou um token novo"
+    elif status == 403 and code:
+        kind, meaning = ForbiddenError, "a credencial não tem acesso e pode ser de sandbox"
+    elif status == 403:
+        kind, meaning = ForbiddenError, "bloqueio antes da API da Hotmart"
+    elif status == 400 and code == "invalid_token":
+        kind, meaning = IncompleteAnswer, "a Hotmart não reconheceu a página seguinte"
+    reason = f" {code}" if code else ""
+    return kind(f"{where}: resposta {status}{_origin(reply)}{reason}, {meaning}.", status=status)
+
+
+def json_object(reply: httpx.Response) -> dict[str, Any]:
+    """The JSON object in a reply, empty when there is none."""
+    try:
+        body = reply.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _origin(reply: httpx.Response) -> str:
+    """Who sent HTML in the API's place: tells a firewall from the API."""
+    if "html" not in reply.headers.get("content-type", ""):
+        return ""
+    marks = {name: _word(reply.headers.get(name)) for name in ("server", "cf-ray")}
+    said = ", ".join(f"{name} {mark}" for name, mark in marks.items() if mark)
+    return f" em HTML ({said})" if said else " em HTML"
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
