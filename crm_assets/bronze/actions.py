@@ -1,0 +1,57 @@
+"""The action log of the operations store, as bronze: what people and we decided.
+
+It is our own log on this machine's disk, small and append-only, so every run copies it whole.
+"""
+
+import dagster as dg
+
+from crm_assets.checks.bronze import CrmActions
+from crm_assets.steps import Events, Metadata, Site, Table, commit
+from crm_resources.ops import Load
+from crm_resources.warehouse import Transaction
+
+SOURCE = "actions"
+SLICE = "all"
+
+ACTIONS = Table(
+    "bronze.crm_actions",
+    CrmActions,
+    "Decisões registradas: quem entrou em lote, o que foi entregue ou pulado, quem pediu "
+    "para não ser contatado.",
+)
+
+
+def action_assets(site: Site) -> list[dg.AssetsDefinition]:
+    """The bronze asset of the action log."""
+
+    @dg.multi_asset(
+        name=site.op_name("crm_actions"),
+        specs=[site.spec(ACTIONS, kinds={"sqlite", "duckdb"})],
+        check_specs=[site.contract_spec(ACTIONS)],
+        required_resource_keys=site.resource_keys("warehouse", "ops"),
+    )
+    def crm_actions(context: dg.AssetExecutionContext) -> Events:
+        ops = site.ops(context)
+        log = ops.actions().rename({"at": "occurred_at"})
+
+        def write(tx: Transaction) -> dict[str, Metadata]:
+            tx.execute(f"DELETE FROM {ACTIONS.name}")
+            tx.append(ACTIONS.name, log)
+            return {}
+
+        yield from commit(site, site.warehouse(context), ACTIONS.name, [ACTIONS], write)
+        last_id = log["id"].max() or 0
+        ops.record_load(
+            Load(
+                source=SOURCE,
+                slice=SLICE,
+                content_sha256=str(last_id),
+                rows=len(log),
+                status="landed",
+                complete=True,
+                run_id=context.run.run_id,
+                at=site.settings.now(),
+            )
+        )
+
+    return [crm_actions]

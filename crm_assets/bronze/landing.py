@@ -1,0 +1,99 @@
+"""What every partitioned source shares: the ledger row beside the rows, and the report of a run.
+
+A run may hold many slices. Each commits by itself; those committed are reported as materialised
+even when another one fails the run.
+"""
+
+from dataclasses import dataclass, field
+
+import dagster as dg
+import polars as pl
+
+from crm_assets.checks.contract import Verdict
+from crm_assets.steps import Events, Metadata, Site, Table, check_results
+from crm_resources.ops import Load
+from crm_resources.warehouse import Transaction
+
+
+class BrokenContract(Exception):
+    """The rows of a slice do not keep their table's contract; nothing of it was written."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(f"contrato quebrado ({verdict.metadata['falhas']})")
+        self.verdict = verdict
+
+
+@dataclass
+class SliceReport:
+    """What became of each slice of a run.
+
+    Attributes:
+        landed: metadata by committed slice.
+        failed: reason by slice that kept its old rows.
+        broken: verdicts of contracts that did not hold.
+    """
+
+    landed: dict[str, Metadata] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    broken: list[Verdict] = field(default_factory=list)
+
+    def fail(self, slice_key: str, error: Exception) -> None:
+        """Note a slice that was not written."""
+        self.failed[slice_key] = str(error)
+        if isinstance(error, BrokenContract):
+            self.broken.append(error.verdict)
+
+    def events(self, site: Site, context: dg.AssetExecutionContext, table: Table) -> Events:
+        """The step's events.
+
+        Raises:
+            dg.Failure: a slice was not written; the committed ones are reported before.
+        """
+        key = site.key(table.name)
+        if self.failed:
+            for slice_key, metadata in self.landed.items():
+                context.log_event(
+                    dg.AssetMaterialization(key, partition=slice_key, metadata=metadata)
+                )
+            yield from check_results(site, {table.name: self.broken[:1]})[table.name]
+            slice_key, reason = next(iter(self.failed.items()))
+            raise dg.Failure(
+                f"{len(self.failed)} de {len(self.failed) + len(self.landed)} partições de "
+                f"{table.name} não entraram e ficaram como estavam; {slice_key}: {reason}",
+                allow_retries=False,
+            )
+        for slice_key, metadata in self.landed.items():
+            context.add_asset_metadata(metadata, asset_key=key, partition_key=slice_key)
+        rows = sum(int(metadata["dagster/row_count"]) for metadata in self.landed.values())
+        passed = Verdict("contract", passed=True, metadata={"linhas": rows})
+        yield dg.MaterializeResult(
+            asset_key=key, check_results=check_results(site, {table.name: [passed]})[table.name]
+        )
+
+
+def record_landing(tx: Transaction, load: Load, rejects: pl.DataFrame) -> None:
+    """Write rejects (`place, field, reason, raw`) and ledger row in the transaction of the rows."""
+    for table in ("bronze.rejects", "bronze.loads"):
+        tx.execute(f"DELETE FROM {table} WHERE source = ? AND slice = ?", [load.source, load.slice])
+    stamp = {"source": load.source, "slice": load.slice, "run_id": load.run_id}
+    tx.append(
+        "bronze.rejects",
+        rejects.select(pl.all().cast(pl.String)).with_columns(
+            **{name: pl.lit(value) for name, value in stamp.items()}, extracted_at=pl.lit(load.at)
+        ),
+    )
+    tx.append(
+        "bronze.loads",
+        pl.DataFrame(
+            {
+                **stamp,
+                "window_start": load.window_start,
+                "window_end": load.window_end,
+                "rows": load.rows,
+                "rejected": load.rejected,
+                "complete": load.complete,
+                "verified": load.verified,
+                "landed_at": load.at,
+            }
+        ),
+    )

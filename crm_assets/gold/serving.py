@@ -1,0 +1,143 @@
+"""The end of a round: the serving snapshot, and the day's files made from it.
+
+The snapshot is published whole or not at all. It depends on every table it holds, so that a failed
+table stops the publication, while a stale source is published with its age. The last two are kept
+(rules 7.4).
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from crm_assets.gold.audiences import audience_table
+from crm_assets.gold.files import export_audience, export_remarketing
+from crm_assets.gold.snapshot import serving_pointer
+from crm_assets.steps import DATABASE_ERRORS, FRESH_FOR, Events, Site, refine_pool
+from crm_resources.serving import point, prune
+
+KEPT_SNAPSHOTS = 2
+_KEYS = """
+    SELECT DISTINCT kind, key, customer_id
+    FROM silver.customer_xref AS xref
+    JOIN silver.contact_records AS records USING (record_id)
+    CROSS JOIN LATERAL (VALUES ('email', email_key), ('phone', phone_key)) AS k(kind, key)
+    WHERE valid_to IS NULL AND key IS NOT NULL
+    ORDER BY key
+"""
+
+
+def serving_assets(site: Site) -> list[dg.AssetsDefinition]:
+    """The snapshot of one tenant."""
+    audiences = [audience_table(site, slug).name for slug in site.tenant.audiences]
+    tables = {
+        "silver.customers": "FROM silver.customers ORDER BY customer_id",
+        "silver.customer_keys": _KEYS,
+        "silver.customer_ids": "FROM silver.customer_ids ORDER BY customer_id",
+        "silver.sales": "FROM silver.sales ORDER BY customer_id, paid_at",
+        "silver.contact_history": "FROM silver.contact_history ORDER BY customer_id, occurred_at",
+        "gold.remarketing_batches": "FROM gold.remarketing_batches ORDER BY batch_date, position",
+        **{name: f"FROM {name} ORDER BY ltv DESC, customer_id" for name in audiences},
+        "meta.loads": "FROM bronze.loads ORDER BY source, slice",
+        "meta.rejects": "SELECT source, reason, count(*) AS cells FROM bronze.rejects GROUP BY ALL",
+        "meta.contents": "SELECT coalesce(max(id), 0) AS last_action_id FROM bronze.crm_actions",
+    }
+    key = site.key("gold.serving")
+
+    @dg.multi_asset(
+        name=site.op_name("serving"),
+        specs=[
+            _spec(
+                site,
+                "gold.serving",
+                deps=["silver.contact_history", "gold.remarketing_batches", *audiences],
+                kinds={"duckdb"},
+                description=(
+                    "A cópia de leitura que as páginas, os arquivos e o BI usam. Só é trocada "
+                    "quando tudo o que ela contém passou nas conferências."
+                ),
+            )
+        ],
+        pool=refine_pool(site),
+        required_resource_keys=site.resource_keys("warehouse", "refine_lock"),
+    )
+    def serving(context: dg.AssetExecutionContext) -> Events:
+        pointer = serving_pointer(site.settings, site.tenant)
+        name = f"{site.settings.now():%Y%m%dT%H%M%S}-{context.run.run_id[:8]}.duckdb"
+        snapshot = pointer.parent / name
+        try:
+            rows = site.warehouse(context).publish(
+                snapshot,
+                tables,
+                {
+                    "silver.customers": ["customer_id"],
+                    "silver.customer_keys": ["key"],
+                    "silver.sales": ["customer_id"],
+                },
+            )
+        except DATABASE_ERRORS as error:
+            raise dg.Failure(
+                f"A cópia de leitura não foi publicada; a anterior continua: {error}",
+                allow_retries=False,
+            ) from None
+        point(pointer, name)
+        prune(pointer.parent, KEPT_SNAPSHOTS)
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata={
+                "dagster/row_count": sum(rows.values()),
+                "bytes": snapshot.stat().st_size,
+                **{table: count for table, count in rows.items() if table.startswith("gold.")},
+            },
+        )
+
+    return [serving]
+
+
+def export_assets(site: Site) -> list[dg.AssetsDefinition]:
+    """The day's files of one tenant."""
+    key = site.key("gold.exports")
+
+    @dg.multi_asset(
+        name=site.op_name("exports"),
+        specs=[
+            _spec(
+                site,
+                "gold.exports",
+                deps=["gold.serving"],
+                kinds={"csv"},
+                description=(
+                    "Os arquivos do dia em data/output: um CSV por público e o CSV do lote de "
+                    "remarketing. O lote conta como entregue quando o arquivo existe."
+                ),
+            )
+        ],
+        pool=refine_pool(site),
+        required_resource_keys=site.resource_keys("ops", "refine_lock"),
+    )
+    def exports(context: dg.AssetExecutionContext) -> Events:
+        settings, tenant, ops = site.settings, site.tenant, site.ops(context)
+        today = settings.today(tenant.timezone)
+        written = {slug: export_audience(settings, tenant, ops, slug) for slug in tenant.audiences}
+        written["lote de remarketing"] = export_remarketing(settings, tenant, ops, today)
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata={
+                name: f"{export.path.name if export.path else 'sem arquivo'}: "
+                f"{export.rows} pessoas, {export.excluded} fora"
+                for name, export in written.items()
+            },
+        )
+
+    return [exports]
+
+
+def _spec(site: Site, name: str, deps: list[str], **more: Any) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        site.key(name),
+        deps=[site.key(dep) for dep in deps],
+        group_name=site.group(name),
+        owners=list(site.tenant.owners),
+        tags={"crm/tenant": site.tenant.slug},
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=FRESH_FOR),
+        **more,
+    )

@@ -1,0 +1,40 @@
+"""Reading the serving snapshot: the only door for pages, commands and files. No Dagster here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from crm_assets.settings import Settings
+from crm_assets.tenants import Tenant
+from crm_resources.serving import snapshot
+
+
+class NothingPublished(RuntimeError):
+    """There is no serving snapshot yet."""
+
+
+def serving_pointer(settings: Settings, tenant: Tenant) -> Path:
+    """The file that names the current snapshot."""
+    return settings.store_folder(tenant.slug) / "serving" / "current"
+
+
+@contextmanager
+def open_snapshot(settings: Settings, tenant: Tenant) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The current serving snapshot, read-only, with days in the tenant's zone.
+
+    Raises:
+        NothingPublished: no round has finished yet.
+    """
+    path = snapshot(serving_pointer(settings, tenant))
+    if path is None:
+        raise NothingPublished(
+            f"Ainda não há dados publicados de {tenant.slug} em {settings.environment}: "
+            "rode `uv run crm run` primeiro."
+        )
+    with duckdb.connect(path, read_only=True) as connection:
+        connection.execute(f"SET TimeZone = '{tenant.timezone}'")
+        yield connection

@@ -1,0 +1,60 @@
+"""The partitions of the house: date slices, days and files. Time is the only dimension.
+
+A tenant's objects are made once and shared by every asset that uses them. Their ends follow the
+clock of `settings.py`, so that a replay with `CRM_NOW` sees the partitions of that day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from crm_assets.settings import Settings
+from crm_assets.slices import month_keys, month_of, zone
+from crm_assets.tenants import HISTORY_START, Tenant
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """The partitions definitions of one tenant.
+
+    Attributes:
+        months: calendar months of the order date, keyed by first day, including the current one.
+        days: calendar days, including today.
+        files: one per content of a contact file.
+    """
+
+    months: dg.TimeWindowPartitionsDefinition
+    days: dg.TimeWindowPartitionsDefinition
+    files: dg.DynamicPartitionsDefinition
+
+    @classmethod
+    def of(cls, tenant: Tenant, settings: Settings) -> Partitions:
+        """The partitions of `tenant` as seen at the clock of `settings`."""
+        first_month = month_of(tenant.hotmart.start_date or HISTORY_START)
+        today = settings.today(tenant.timezone)
+        real_today = datetime.now(zone(tenant)).date()
+        next_month = month_of(month_of(today) + timedelta(days=31))
+        return cls(
+            months=dg.MonthlyPartitionsDefinition(
+                first_month.isoformat(),
+                timezone=tenant.timezone,
+                **_ends(settings, next_month, len(month_keys(real_today, today))),
+            ),
+            days=dg.DailyPartitionsDefinition(
+                first_month.isoformat(),
+                timezone=tenant.timezone,
+                **_ends(settings, today + timedelta(days=1), (today - real_today).days + 1),
+            ),
+            files=dg.DynamicPartitionsDefinition(name=f"{tenant.slug}/manychat_files"),
+        )
+
+
+def _ends(settings: Settings, end: date, periods_ahead: int) -> dict[str, Any]:
+    """Include the current period; with a fixed clock, end exactly there."""
+    if settings.fixed_now is None:
+        return {"end_offset": 1}
+    return {"end_date": end.isoformat(), "end_offset": max(periods_ahead, 0)}

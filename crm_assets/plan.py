@@ -1,0 +1,189 @@
+"""What is due: the pure plan that the command, the schedules and the sensors share (design 10).
+
+Nothing here reads a store or a clock; everything is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+
+from crm_assets.settings import Environment, SettingsError
+from crm_assets.slices import month_keys, month_of, zone
+from crm_assets.tenants import Tenant
+from crm_resources.ops import Load
+
+HOTMART_SOURCES = ("hotmart_transactions", "hotmart_customers")
+WINDOW_START_TAG = "crm/window_start"
+WINDOW_END_TAG = "crm/window_end"
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+
+@dataclass(frozen=True)
+class IngestRequest:
+    """One run of one source: a contiguous stretch of partitions, or none for a whole source.
+
+    Attributes:
+        source: name of the ingest job.
+        slices: the partitions, in their order.
+        window: the part of them to read, when not all.
+        note: what a person should know about this request.
+    """
+
+    source: str
+    slices: tuple[str, ...] = ()
+    window: tuple[datetime, datetime] | None = None
+    note: str = ""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Run tags that say the same to Dagster."""
+        tags: dict[str, str] = {}
+        if self.slices:
+            tags |= {RANGE_START_TAG: self.slices[0], RANGE_END_TAG: self.slices[-1]}
+        if self.window:
+            start, end = self.window
+            tags |= {WINDOW_START_TAG: start.isoformat(), WINDOW_END_TAG: end.isoformat()}
+        return tags
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What the operations store knows when a plan is made.
+
+    Attributes:
+        loads: the latest load of every slice.
+        last_action_id: newest action in the log.
+        file_keys: dynamic partitions of contact files, in Dagster's order.
+    """
+
+    loads: Sequence[Load] = ()
+    last_action_id: int = 0
+    file_keys: Sequence[str] = field(default_factory=tuple)
+
+    def of(self, source: str) -> dict[str, Load]:
+        """Latest loads of one source by slice."""
+        return {load.slice: load for load in self.loads if load.source == source}
+
+
+def plan_hotmart(
+    tenant: Tenant, environment: Environment, now: datetime, landed: Landed
+) -> list[IngestRequest]:
+    """Slices to read now: `prd` incremental, `hml` the previous month, `dev` yesterday (rules 1.1).
+
+    Raises:
+        SettingsError: `prd` has no start date.
+    """
+    today = now.astimezone(zone(tenant)).date()
+    if environment is Environment.DEV:
+        return [_yesterday(tenant, today)]
+    if environment is Environment.HML:
+        previous = month_of(month_of(today) - timedelta(days=1))
+        return [IngestRequest("hotmart", (previous.isoformat(),), note="mês anterior inteiro")]
+    first = tenant.hotmart.start_date
+    if first is None:
+        raise SettingsError(
+            f"Falta HOTMART_START_DATE (AAAA-MM-DD) da empresa {tenant.slug}: "
+            "sem ela não se sabe desde quando ler."
+        )
+    last = min(today, tenant.hotmart.end_date or today)
+    keys = month_keys(first, last)
+    due = due_slices(tenant, keys, now, [landed.of(source) for source in HOTMART_SOURCES])
+    return [IngestRequest("hotmart", stretch) for stretch in stretches(due, keys)]
+
+
+def due_slices(
+    tenant: Tenant, keys: Sequence[str], now: datetime, held: Sequence[Mapping[str, Load]]
+) -> list[str]:
+    """Slices without a complete read, touched by late changes, or not re-read for a week."""
+    today = now.astimezone(zone(tenant)).date()
+    fresh_from = month_of(today - timedelta(days=tenant.hotmart.refresh_days)).isoformat()
+    stale_before = now - timedelta(days=tenant.hotmart.full_refresh_days)
+    return [
+        key
+        for key in keys
+        if key >= fresh_from
+        or any(
+            key not in loads or not loads[key].complete or loads[key].at <= stale_before
+            for loads in held
+        )
+    ]
+
+
+def plan_manychat(landed: Landed) -> list[IngestRequest]:
+    """Files received and not yet landed; those refused wait until they change."""
+    waiting = {load.slice for load in landed.of("manychat").values() if load.status == "received"}
+    keys = [*landed.file_keys, *sorted(waiting - set(landed.file_keys))]
+    due = [key for key in keys if key in waiting]
+    return [IngestRequest("manychat", stretch) for stretch in stretches(due, keys)]
+
+
+def plan_actions(landed: Landed) -> list[IngestRequest]:
+    """The action log, when it grew since it was last read."""
+    load = landed.of("actions").get("all")
+    known = load is not None and load.content_sha256 == str(landed.last_action_id)
+    return [] if known else [IngestRequest("actions")]
+
+
+def source_ages(loads: Iterable[Load]) -> dict[str, datetime | None]:
+    """When each source last landed anything; None when it never did."""
+    last: dict[str, datetime | None] = dict.fromkeys((*HOTMART_SOURCES, "manychat", "actions"))
+    for load in loads:
+        if load.status == "landed":
+            last[load.source] = max(last.get(load.source) or load.at, load.at)
+    return last
+
+
+def stretches(due: Iterable[str], keys: Sequence[str]) -> list[tuple[str, ...]]:
+    """Split the due keys into runs of neighbours in `keys`."""
+    position = {key: index for index, key in enumerate(keys)}
+    found: list[list[str]] = []
+    for key in due:
+        if found and position[found[-1][-1]] == position[key] - 1:
+            found[-1].append(key)
+        else:
+            found.append([key])
+    return [tuple(stretch) for stretch in found]
+
+
+def refine_reason(
+    *,
+    now: datetime,
+    due_at: datetime,
+    ingest_ended_at: float,
+    refine_created_at: float,
+    refined_today: bool,
+) -> str | None:
+    """Why a refine run is due, or None (design 10).
+
+    Args:
+        now: the present.
+        due_at: instant of today's daily round.
+        ingest_ended_at: epoch seconds of the last end of an ingest run; 0 when there was none.
+        refine_created_at: epoch seconds of the last refine run's creation; 0 likewise.
+        refined_today: a refine run of today's partition exists.
+    """
+    if ingest_ended_at > refine_created_at:
+        return f"depois-de-{ingest_ended_at:.3f}"
+    if now >= due_at and not refined_today:
+        return f"dia-{due_at.date()}"
+    return None
+
+
+def daily_instant(tenant: Tenant, schedule_time: time, day: date) -> datetime:
+    """The instant of a day's round."""
+    return datetime.combine(day, schedule_time, zone(tenant))
+
+
+def _yesterday(tenant: Tenant, today: date) -> IngestRequest:
+    day = today - timedelta(days=1)
+    start = datetime.combine(day, time(), zone(tenant))
+    end = datetime.combine(today, time(), zone(tenant)) - timedelta(milliseconds=1)
+    return IngestRequest(
+        "hotmart",
+        (month_of(day).isoformat(),),
+        window=(start, end),
+        note="só ontem; use prd ou um backfill",
+    )

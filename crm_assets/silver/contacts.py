@@ -1,0 +1,102 @@
+"""Whom we spoke to and who asked us not to: contact history and opt-outs (rules 3)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import dagster as dg
+
+from crm_assets.checks.silver import ContactHistory, OptOuts
+from crm_assets.steps import Metadata, Site, Table, table_step
+from crm_resources.warehouse import Transaction
+
+HISTORY = Table(
+    "silver.contact_history",
+    ContactHistory,
+    "Cada contato feito: lotes de remarketing e a data_remarketing do ManyChat.",
+)
+OPT_OUTS = Table(
+    "silver.opt_outs",
+    OptOuts,
+    "E-mails e telefones que não podem ser contatados, desde quando e por quê.",
+)
+
+
+def contact_assets(site: Site) -> list[dg.AssetsDefinition]:
+    """The step that reads the action log."""
+    return [
+        table_step(
+            site,
+            "contact_history",
+            [HISTORY, OPT_OUTS],
+            deps=["silver.contact_records", "silver.customer_xref", "bronze.crm_actions"],
+            write=partial(_write, site),
+        )
+    ]
+
+
+def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
+    today = site.settings.today(site.tenant.timezone)
+    tx.replace_table(HISTORY.name, _HISTORY, {"today": today})
+    tx.replace_table(OPT_OUTS.name, _OPT_OUTS)
+    counted = tx.scalar(f"SELECT count(*) FROM {HISTORY.name} WHERE counts")
+    return {HISTORY.name: {"contam como contato": counted}}
+
+
+# A selection is a contact from the moment it is made until somebody marks it skipped, or its day
+# ends without the batch having been delivered (rules 3.2, 4.5).
+_HISTORY = """
+    WITH delivered AS (
+        SELECT DISTINCT day FROM bronze.crm_actions WHERE kind = 'batch_delivered'
+    ), skipped AS (
+        SELECT DISTINCT day, customer_id FROM bronze.crm_actions WHERE kind = 'batch_skipped'
+    ), selected AS (
+        SELECT actions.*,
+               CASE WHEN skipped.customer_id IS NOT NULL THEN 'pulado'
+                    WHEN delivered.day IS NOT NULL THEN 'entregue'
+                    WHEN actions.day < $today THEN 'nao_entregue'
+                    ELSE 'selecionado' END AS outcome
+        FROM bronze.crm_actions AS actions
+        LEFT JOIN delivered ON delivered.day = actions.day
+        LEFT JOIN skipped
+            ON skipped.day = actions.day AND skipped.customer_id = actions.customer_id
+        WHERE actions.kind = 'batch_selected'
+    )
+    SELECT 'acao:' || id AS contact_id, customer_id, day, occurred_at, 'whatsapp' AS channel,
+           'lote_remarketing' AS kind, outcome, outcome IN ('selecionado', 'entregue') AS counts
+    FROM selected
+    UNION ALL
+    SELECT record_id, customer_id, remarketing_at::DATE, remarketing_at, 'whatsapp',
+           'data_remarketing', NULL, true
+    FROM silver.contact_records
+    JOIN silver.customer_xref AS xref USING (record_id)
+    WHERE remarketing_at IS NOT NULL AND xref.valid_to IS NULL
+"""
+
+# ManyChat's false alone says only that no opt-in is known; true turned false is a revocation, and
+# no later import lifts it (rules 3.3).
+_OPT_OUTS = """
+    WITH asked AS (
+        SELECT key_kind, key, channel, occurred_at AS since, 'pedido' AS origin
+        FROM bronze.crm_actions
+        CROSS JOIN LATERAL (VALUES ('email', email_key), ('phone', phone_key)) AS k(key_kind, key)
+        WHERE kind = 'opt_out' AND key IS NOT NULL
+    ), optins AS (
+        SELECT key_kind, key, channel, optin, observed_at
+        FROM silver.contact_records
+        CROSS JOIN LATERAL (VALUES ('email', email_key), ('phone', phone_key)) AS k(key_kind, key)
+        CROSS JOIN LATERAL (VALUES
+            ('whatsapp', optin_whatsapp), ('sms', optin_sms), ('email', optin_email)
+        ) AS o(channel, optin)
+        WHERE source = 'manychat' AND key IS NOT NULL AND optin IS NOT NULL
+    ), revoked AS (
+        SELECT * FROM optins
+        QUALIFY NOT optin AND lag(optin) OVER (
+            PARTITION BY key_kind, key, channel ORDER BY observed_at
+        )
+    )
+    SELECT * FROM asked
+    UNION ALL
+    SELECT key_kind, key, channel, min(observed_at), 'manychat' FROM revoked
+    GROUP BY key_kind, key, channel
+"""

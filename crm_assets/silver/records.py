@@ -1,0 +1,253 @@
+"""Contact records and sale records: the one silver step that reads the vendors' bronze tables.
+
+Both are made in one transaction, so that every later step sees the same moment of bronze. A contact
+record is one raw record of a person with its identity keys, or the reason why it has none.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import dagster as dg
+import polars as pl
+
+from crm_assets.checks.contract import Verdict
+from crm_assets.checks.silver import ContactRecords, SaleRecords
+from crm_assets.contact.document import normalize_documents
+from crm_assets.contact.email import normalize_emails
+from crm_assets.contact.name import clean_names
+from crm_assets.contact.phone import normalize_phones, state_of_area_code
+from crm_assets.contact.place import country_codes, instagram_handles, uf_codes
+from crm_assets.silver.sale_rules import sale_records_sql
+from crm_assets.steps import Metadata, Reconciliation, Site, Table, table_step
+from crm_resources.warehouse import Transaction
+
+CONTACT_RECORDS = Table(
+    "silver.contact_records",
+    ContactRecords,
+    "Cada registro de pessoa de cada fonte, com e-mail e telefone normalizados como chaves de "
+    "identidade, ou o motivo de não servirem de chave.",
+)
+SALE_RECORDS = Table(
+    "silver.sale_records",
+    SaleRecords,
+    "Cada transação no estado mais recente, com o que ela significa: paga, reembolsada, pendente.",
+)
+
+
+def record_assets(site: Site) -> list[dg.AssetsDefinition]:
+    """The step that turns bronze into records."""
+    reconciliation = Reconciliation(
+        SALE_RECORDS.name,
+        "transacoes_iguais_ao_bronze",
+        "Toda transação distinta do bronze aparece uma vez no silver.",
+        _transactions_match,
+    )
+    return [
+        table_step(
+            site,
+            "records",
+            [CONTACT_RECORDS, SALE_RECORDS],
+            deps=[
+                "bronze.hotmart_transactions",
+                "bronze.hotmart_customers",
+                "bronze.manychat_contacts",
+            ],
+            write=partial(_write, site),
+            reconciliations=[reconciliation],
+        )
+    ]
+
+
+def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
+    include_affiliates = site.tenant.hotmart.include_affiliate_sales
+    tx.replace_table(SALE_RECORDS.name, sale_records_sql(include_affiliates=include_affiliates))
+    raw = pl.concat([tx.read(_HOTMART), tx.read(_MANYCHAT)], how="vertical")
+    records = contact_records(raw, include_affiliates=include_affiliates)
+    tx.replace_table(CONTACT_RECORDS.name, records)
+    keyless = records.filter(pl.col("email_key").is_null() & pl.col("phone_key").is_null())
+    return {
+        CONTACT_RECORDS.name: {
+            "sem chave": len(keyless),
+            "sem chave de e-mail": _reasons(records, "email_reason"),
+            "sem chave de telefone": _reasons(records, "phone_reason"),
+        },
+        SALE_RECORDS.name: {"por status": _counts(tx, "status_class", SALE_RECORDS.name)},
+    }
+
+
+def contact_records(raw: pl.DataFrame, *, include_affiliates: bool = False) -> pl.DataFrame:
+    """Normalise the raw contact columns of all sources into `silver.contact_records`."""
+    emails = normalize_emails(raw["email_text"])
+    address_country = country_codes(raw["country_text"])
+    documents = normalize_documents(raw["document_text"], address_country)
+    brazilian = (
+        documents["document_kind"].is_in(["cpf", "cnpj"]) & documents["document_valid"]
+    ).fill_null(False) | raw["is_brazilian"].fill_null(False)
+    phones = _best_phone(raw, address_country, brazilian)
+    names = clean_names(raw["name_text"])
+    frame = pl.concat(
+        [
+            raw.with_columns(address_country=address_country, uf=uf_codes(raw["state_text"])),
+            emails.select("email", "email_key", pl.col("reason").alias("email_reason")),
+            documents,
+            phones,
+            names,
+        ],
+        how="horizontal",
+    )
+    country = pl.coalesce("address_country", "phone_region")
+    address_state = (
+        pl.when(pl.col("address_country") == "BR")
+        .then("uf")
+        .when(pl.col("address_country").is_null())
+        .then("uf")
+        .otherwise(pl.col("state_text"))
+    )
+    ddd_state = pl.when(country == "BR").then("phone_state")
+    return frame.select(
+        "record_id",
+        "source",
+        "source_id",
+        "source_key",
+        "observed_at",
+        "email",
+        "email_key",
+        "email_reason",
+        "phone",
+        "phone_key",
+        "phone_reason",
+        "phone_kind",
+        "name",
+        "first_name",
+        "document",
+        "document_kind",
+        "document_valid",
+        instagram_handles(pl.col("instagram_text")).alias("instagram"),
+        "hotmart_ucode",
+        "manychat_id",
+        "city",
+        pl.coalesce(address_state, ddd_state).alias("state"),
+        pl.when(address_state.is_not_null())
+        .then(pl.lit("endereco"))
+        .when(ddd_state.is_not_null())
+        .then(pl.lit("ddd"))
+        .alias("state_source"),
+        country.alias("country"),
+        (address_state.is_not_null() | pl.col("address_country").is_not_null()).alias(
+            "has_address"
+        ),
+        "first_seen_at",
+        "last_interaction_at",
+        "remarketing_at",
+        "optin_whatsapp",
+        "optin_sms",
+        "optin_email",
+        (pl.lit(include_affiliates) | ~pl.col("is_affiliate")).alias("is_own"),
+    )
+
+
+def _best_phone(raw: pl.DataFrame, country: pl.Series, brazilian: pl.Series) -> pl.DataFrame:
+    """The first phone column when it holds a number, else the second."""
+    first, second = (
+        normalize_phones(raw[column], country, brazilian)
+        for column in ("phone_text", "second_phone_text")
+    )
+    use_first = first["e164"].is_not_null() | second["e164"].is_null()
+    chosen = first.select(
+        pl.when(use_first).then(pl.col(name)).otherwise(second[name]).alias(name)
+        for name in ("e164", "phone_key", "reason", "kind", "region", "area_code")
+    )
+    return chosen.select(
+        pl.col("e164").alias("phone"),
+        "phone_key",
+        pl.col("reason").alias("phone_reason"),
+        pl.col("kind").alias("phone_kind"),
+        pl.col("region").alias("phone_region"),
+        state_of_area_code(chosen["area_code"]).alias("phone_state"),
+    )
+
+
+def _transactions_match(tx: Transaction) -> Verdict:
+    bronze = tx.scalar("SELECT count(DISTINCT transaction) FROM bronze.hotmart_transactions")
+    silver = tx.scalar("SELECT count(*) FROM silver.sale_records WHERE source = 'hotmart'")
+    return Verdict(
+        "transacoes_iguais_ao_bronze", bronze == silver, {"bronze": bronze, "silver": silver}
+    )
+
+
+def _reasons(records: pl.DataFrame, column: str) -> str:
+    counted = records.drop_nulls(column).group_by(column).len().sort("len", descending=True)
+    return ", ".join(f"{reason}: {count}" for reason, count in counted.rows()) or "nenhum"
+
+
+def _counts(tx: Transaction, column: str, table: str) -> str:
+    counted = tx.read(f"SELECT {column}, count(*) FROM {table} GROUP BY ALL ORDER BY 2 DESC")
+    return ", ".join(f"{value}: {count}" for value, count in counted.rows()) or "nenhum"
+
+
+_HOTMART = """
+    WITH sales AS (
+        SELECT * FROM bronze.hotmart_transactions
+        QUALIFY row_number() OVER (PARTITION BY transaction ORDER BY extracted_at DESC) = 1
+    ), buyers AS (
+        SELECT * FROM bronze.hotmart_customers
+        QUALIFY row_number() OVER (PARTITION BY transaction ORDER BY extracted_at DESC) = 1
+    )
+    SELECT 'hotmart:' || transaction AS record_id,
+           'hotmart' AS source,
+           coalesce(sales.buyer_ucode, buyers.ucode, transaction) AS source_id,
+           coalesce(sales.buyer_ucode, buyers.ucode) AS source_key,
+           coalesce(sales.ordered_at, sales.extracted_at, buyers.extracted_at) AS observed_at,
+           coalesce(nullif(trim(sales.buyer_email), ''), buyers.email) AS email_text,
+           nullif(trim(buyers.cellphone), '') AS phone_text,
+           nullif(trim(buyers.phone), '') AS second_phone_text,
+           coalesce(nullif(trim(buyers.name), ''), sales.buyer_name) AS name_text,
+           buyers.document AS document_text,
+           NULL::VARCHAR AS instagram_text,
+           nullif(trim(buyers.country), '') AS country_text,
+           nullif(trim(buyers.state), '') AS state_text,
+           nullif(trim(buyers.city), '') AS city,
+           coalesce(sales.price_currency = 'BRL', false)
+               OR coalesce(lower(buyers.locale) LIKE 'pt_br%', false) AS is_brazilian,
+           coalesce(sales.buyer_ucode, buyers.ucode) AS hotmart_ucode,
+           NULL::VARCHAR AS manychat_id,
+           sales.ordered_at AS first_seen_at,
+           NULL::TIMESTAMPTZ AS last_interaction_at,
+           NULL::TIMESTAMPTZ AS remarketing_at,
+           NULL::BOOLEAN AS optin_whatsapp,
+           NULL::BOOLEAN AS optin_sms,
+           NULL::BOOLEAN AS optin_email,
+           coalesce(sales.commission_as = 'AFFILIATE', false) AS is_affiliate
+    FROM sales FULL JOIN buyers USING (transaction)
+"""
+
+# Lines of one file share its time; a sheet is appended to, so that a later line is the newer one.
+_MANYCHAT = """
+    SELECT 'manychat:' || slice || ':' || line AS record_id,
+           'manychat' AS source,
+           coalesce(manychat_id, slice || ':' || line) AS source_id,
+           manychat_id AS source_key,
+           extracted_at + to_microseconds(line) AS observed_at,
+           email AS email_text,
+           whatsapp_phone AS phone_text,
+           phone AS second_phone_text,
+           coalesce(full_name, nullif(trim(concat_ws(' ', first_name, last_name)), ''))
+               AS name_text,
+           NULL::VARCHAR AS document_text,
+           ig_username AS instagram_text,
+           NULL::VARCHAR AS country_text,
+           NULL::VARCHAR AS state_text,
+           NULL::VARCHAR AS city,
+           coalesce(lower(replace(locale, '-', '_')) LIKE 'pt_br%', false) AS is_brazilian,
+           NULL::VARCHAR AS hotmart_ucode,
+           manychat_id,
+           subscribed_at AS first_seen_at,
+           last_interaction_at,
+           remarketing_at,
+           optin_whatsapp,
+           optin_sms,
+           optin_email,
+           false AS is_affiliate
+    FROM bronze.manychat_contacts
+"""

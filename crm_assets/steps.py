@@ -1,0 +1,245 @@
+"""How an asset writes tables: one transaction, validated before its commit, reported in the step.
+
+Every asset that rebuilds tables is a `table_step`: a pure `write(tx)` that fills them, the contract
+of each, and reconciliations with earlier tables. When anything is broken the transaction is rolled
+back, the failed check is recorded, and the run fails with the old rows in place (design 10).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from time import perf_counter
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from crm_assets.checks.contract import Contract, Verdict, check_table
+from crm_assets.partitions import Partitions
+from crm_assets.settings import Settings
+from crm_assets.tenants import DEFAULT, Tenant
+from crm_resources.locks import Busy
+from crm_resources.ops import OpsStore
+from crm_resources.warehouse import BadValueError, Transaction, Warehouse
+
+Events = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
+Metadata = dict[str, Any]
+
+FRESH_FOR = timedelta(hours=36)
+
+DATABASE_ERRORS = (duckdb.Error, BadValueError, Busy)
+"""What the warehouse raises; its messages never show a value of a row."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, its contract, and what it is in plain words for the people who open the UI."""
+
+    name: str
+    contract: type[Contract]
+    description: str
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """An identity between tables that must hold before `table` is committed."""
+
+    table: str
+    name: str
+    description: str
+    check: Callable[[Transaction], Verdict]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One tenant's place in the graph: names, partitions and resources of its assets."""
+
+    tenant: Tenant
+    settings: Settings
+    partitions: Partitions
+
+    def key(self, table: str) -> dg.AssetKey:
+        """Asset key of `layer.name`; named tenants stand before it (design 3)."""
+        path = table.split(".")
+        return dg.AssetKey(path if self.tenant.slug == DEFAULT else [self.tenant.slug, *path])
+
+    def group(self, table: str) -> str:
+        """Group of the table's layer."""
+        return "_".join(self.key(table).path[:-1])
+
+    def op_name(self, name: str) -> str:
+        """Name of a step, unique over tenants."""
+        return f"{self.tenant.slug}__{name}"
+
+    def resource_key(self, name: str) -> str:
+        """Key under which this tenant's resource is registered."""
+        return name if self.tenant.slug == DEFAULT else f"{self.tenant.slug}_{name}"
+
+    def resource_keys(self, *names: str) -> set[str]:
+        """Keys of several resources."""
+        return {self.resource_key(name) for name in names}
+
+    def resource(self, context: Any, name: str) -> Any:
+        """This tenant's resource in a running step."""
+        return getattr(context.resources, self.resource_key(name))
+
+    def warehouse(self, context: Any) -> Warehouse:
+        """This tenant's warehouse."""
+        warehouse: Warehouse = self.resource(context, "warehouse")
+        return warehouse
+
+    def ops(self, context: Any) -> OpsStore:
+        """This tenant's operations store."""
+        store: OpsStore = self.resource(context, "ops").store()
+        return store
+
+    def spec(self, table: Table, deps: Sequence[str] = (), **more: Any) -> dg.AssetSpec:
+        """Asset spec of a table."""
+        return dg.AssetSpec(
+            self.key(table.name),
+            deps=[self.key(dep) for dep in deps],
+            description=table.description,
+            group_name=self.group(table.name),
+            owners=list(self.tenant.owners),
+            tags={"crm/tenant": self.tenant.slug},
+            **{"kinds": {"duckdb"}, **more},
+        )
+
+    def contract_spec(self, table: Table) -> dg.AssetCheckSpec:
+        """Check spec of a table's contract."""
+        summary = (table.contract.__doc__ or "").strip().splitlines()[0]
+        return dg.AssetCheckSpec(
+            "contract", asset=self.key(table.name), blocking=True, description=summary
+        )
+
+    def reconciliation_spec(self, reconciliation: Reconciliation) -> dg.AssetCheckSpec:
+        """Check spec of a reconciliation."""
+        return dg.AssetCheckSpec(
+            reconciliation.name,
+            asset=self.key(reconciliation.table),
+            blocking=True,
+            description=reconciliation.description,
+        )
+
+
+def table_step(
+    site: Site,
+    name: str,
+    tables: Sequence[Table],
+    deps: Sequence[str],
+    write: Callable[[Transaction], Mapping[str, Metadata]],
+    reconciliations: Sequence[Reconciliation] = (),
+) -> dg.AssetsDefinition:
+    """An unpartitioned step of the refine job that rebuilds `tables` in one transaction.
+
+    Args:
+        site: the tenant's place.
+        name: name of the step.
+        tables: what it writes.
+        deps: names of the tables it reads.
+        write: fills the tables; returns metadata by table name.
+        reconciliations: identities checked before the commit.
+    """
+
+    @dg.multi_asset(
+        name=site.op_name(name),
+        specs=[
+            site.spec(
+                table, deps, freshness_policy=dg.FreshnessPolicy.time_window(fail_window=FRESH_FOR)
+            )
+            for table in tables
+        ],
+        check_specs=[
+            *(site.contract_spec(table) for table in tables),
+            *(site.reconciliation_spec(r) for r in reconciliations),
+        ],
+        pool=refine_pool(site),
+        required_resource_keys=site.resource_keys("warehouse", "refine_lock"),
+    )
+    def step(context: dg.AssetExecutionContext) -> Events:
+        yield from commit(site, site.warehouse(context), name, tables, write, reconciliations)
+
+    return step
+
+
+def refine_pool(site: Site) -> str:
+    """Pool in which the refine steps of one tenant queue."""
+    return f"{site.tenant.slug}_refine"
+
+
+def commit(
+    site: Site,
+    warehouse: Warehouse,
+    purpose: str,
+    tables: Sequence[Table],
+    write: Callable[[Transaction], Mapping[str, Metadata]],
+    reconciliations: Sequence[Reconciliation] = (),
+) -> Events:
+    """Write, validate, commit, report; or roll back, report and fail.
+
+    Raises:
+        dg.Failure: a contract or a reconciliation is broken, or the database refused.
+    """
+    started = perf_counter()
+    verdicts: dict[str, list[Verdict]] = {table.name: [] for table in tables}
+    try:
+        with warehouse.write(purpose) as tx:
+            told = write(tx)
+            for table in tables:
+                verdicts[table.name].append(check_table(tx, table.name, table.contract))
+            for reconciliation in reconciliations:
+                verdicts[reconciliation.table].append(reconciliation.check(tx))
+            broken = [
+                f"{table}: {verdict.metadata.get('falhas') or verdict.name}"
+                for table, of_table in verdicts.items()
+                for verdict in of_table
+                if not verdict.passed
+            ]
+            if broken:
+                raise _Broken
+            rows = {table.name: tx.count(table.name) for table in tables}
+    except _Broken:
+        for failed in check_results(site, verdicts).values():
+            yield from failed
+        raise dg.Failure(
+            f"Conferência não passou ({', '.join(broken)}); as linhas anteriores ficaram.",
+            allow_retries=False,
+        ) from None
+    except DATABASE_ERRORS as error:
+        raise dg.Failure(
+            f"{purpose} não foi gravado e as linhas anteriores ficaram: {error}",
+            allow_retries=False,
+        ) from None
+    results = check_results(site, verdicts)
+    for table in tables:
+        yield dg.MaterializeResult(
+            asset_key=site.key(table.name),
+            metadata={
+                "dagster/row_count": rows[table.name],
+                "segundos": round(perf_counter() - started, 2),
+                **told.get(table.name, {}),
+            },
+            check_results=results[table.name],
+        )
+
+
+def check_results(
+    site: Site, verdicts: Mapping[str, Sequence[Verdict]]
+) -> dict[str, list[dg.AssetCheckResult]]:
+    """Verdicts by table as Dagster check results."""
+    return {
+        table: [
+            dg.AssetCheckResult(
+                asset_key=site.key(table),
+                check_name=verdict.name,
+                passed=verdict.passed,
+                metadata=dict(verdict.metadata),
+            )
+            for verdict in of_table
+        ]
+        for table, of_table in verdicts.items()
+    }
+
+
+class _Broken(Exception):
+    """Ends the transaction of a step whose checks did not pass."""

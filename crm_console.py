@@ -1,0 +1,107 @@
+"""How the `crm` command tells a person what happened: lines in Portuguese, quiet when piped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from crm_assets.bronze.manychat_inbox import arrivals
+from crm_assets.plan import Landed, plan_hotmart
+from crm_assets.settings import Environment, Settings
+from crm_assets.slices import zone
+from crm_assets.tenants import Tenant
+
+if TYPE_CHECKING:
+    from crm_assets.rounds import Round, RunOutcome
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def tell_round(settings: Settings, tenant: Tenant, done: Round) -> None:
+    """What a round did, what failed, and what is stale because of it."""
+    for receipt in done.receipts:
+        out.print(f"  arquivo {receipt.path.name}: {receipt.note}")
+    for outcome in done.outcomes:
+        mark = "[green]✓[/]" if outcome.ok else "[red]✗[/]"
+        out.print(f"  {mark} {_outcome_line(outcome)}")
+        for message in outcome.errors:
+            err.print(f"    [red]{message}[/]")
+    if done.failed_sources and any(outcome.stage == "refine" for outcome in done.outcomes):
+        stale = ", ".join(
+            f"{source} ({age(settings, at)})"
+            for source, at in done.ages.items()
+            if any(source.startswith(failed) for failed in done.failed_sources)
+        )
+        err.print(f"  [yellow]O resultado usa dados antigos de: {stale}[/]")
+    if settings.environment is Environment.DEV:
+        out.print("  Hotmart: só ontem; use prd ou um backfill")
+    folder = settings.output_folder(tenant.slug)
+    if folder.exists():
+        out.print(f"  arquivos em {folder}")
+
+
+def tell_plan(settings: Settings, tenant: Tenant, stages: Sequence[str], known: Landed) -> None:
+    """What a round would read, without reading it."""
+    out.print(f"[bold]{tenant.name}[/] ({tenant.slug}, {settings.environment}): nada será lido")
+    if "hotmart" in stages:
+        rows = {load.slice: load.rows for load in known.of("hotmart_transactions").values()}
+        for request in plan_hotmart(tenant, settings.environment, settings.now(), known):
+            calls = sum(2 * (1 + rows.get(key, 0) // 500) for key in request.slices)
+            note = f"; {request.note}" if request.note else ""
+            out.print(f"  hotmart {span(request.slices)}: cerca de {calls} chamadas{note}")
+    if "manychat" in stages:
+        for arrival in arrivals(settings.input_folder(tenant.slug, "manychat")):
+            out.print(f"  arquivo {arrival.path.name} ({arrival.size} bytes)")
+    if "refine" in stages:
+        out.print(f"  refine do dia {settings.today(tenant.timezone)}")
+
+
+def tell_next(env_file: Path) -> None:
+    """How to go on with the demo's data."""
+    try:
+        shown = env_file.relative_to(Path.cwd())
+    except ValueError:
+        shown = env_file
+    prefix = f"uv run --env-file {shown} crm"
+    out.print("\nPara continuar com estes dados:")
+    for command in (
+        "status",
+        "export audience ilpi --format excel-csv",
+        "sandbox hotmart     (em outro terminal, antes de um novo `run`)",
+        "run",
+        "dev                 (interface do Dagster em http://127.0.0.1:3000)",
+    ):
+        out.print(f"  {prefix} {command}", soft_wrap=True)
+
+
+def age(settings: Settings, at: datetime | None) -> str:
+    """How long ago, in the unit that says most."""
+    if at is None:
+        return "nunca lida"
+    minutes = int((settings.now() - at).total_seconds() // 60)
+    if minutes < 60:
+        return f"{max(minutes, 0)} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} dias"
+
+
+def local(tenant: Tenant, at: datetime | None) -> str:
+    """An instant on the tenant's clock."""
+    return f"{at.astimezone(zone(tenant)):%d/%m/%Y %H:%M}" if at else "nunca"
+
+
+def span(slices: Sequence[str]) -> str:
+    """A stretch of partitions by its ends."""
+    if len(slices) < 2:
+        return "".join(slices)
+    return f"{slices[0]} a {slices[-1]} ({len(slices)})"
+
+
+def _outcome_line(outcome: RunOutcome) -> str:
+    rows = ", ".join(f"{table} {count}" for table, count in outcome.rows.items())
+    where = "" if outcome.stage == "refine" else span(outcome.slices)
+    return f"{outcome.stage} {where} ({outcome.seconds:.1f} s) {rows}".replace("  ", " ")

@@ -1,0 +1,80 @@
+"""Fixtures shared by the tree. Heavy imports stand inside them, so that pure tests start fast."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from world import World
+
+    from crm_resources.hotmart.sandbox import SandboxServer
+
+# Before anything of ours is imported: no .env of the developer, no data of the checkout.
+for _name in [n for n in os.environ if n.startswith(("CRM_", "HOTMART_", "ENVIRONMENT"))]:
+    if _name != "CRM_FULL":
+        del os.environ[_name]
+os.environ["PYTHON_DOTENV_DISABLED"] = "1"
+os.environ["CRM_HOME"] = tempfile.mkdtemp(prefix="crm-tests-")
+
+FULL = bool(os.environ.get("CRM_FULL"))
+"""The full suite of `.ci/run`: slow tests run, and a skip is a failure."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave slow tests to the full suite."""
+    for item in items:
+        if item.get_closest_marker("slow") and not FULL:
+            item.add_marker(pytest.mark.skip(reason="slow; runs in .ci/run (CRM_FULL=1)"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """In the full suite a skipped test is a failed one."""
+    outcome = yield
+    report = outcome.get_result()
+    if FULL and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in the full suite: {report.longrepr}"
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[SandboxServer]:
+    """One sandbox server for the session; `sandbox` gives it fresh data."""
+    from crm_resources.hotmart.sandbox import Sandbox, SandboxServer
+    from crm_resources.hotmart.sandbox_data import SandboxData
+
+    with SandboxServer(Sandbox(SandboxData([]))) as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: SandboxServer) -> SandboxServer:
+    """The sandbox with the sample tenant's sales and no faults."""
+    from world import SAMPLE
+
+    from crm_resources.hotmart.sandbox import Faults
+    from crm_resources.hotmart.sandbox_data import SandboxData
+
+    shared_sandbox.sandbox.reset(SandboxData.load(SAMPLE / "hotmart.json"), Faults())
+    return shared_sandbox
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    """The sample tenant's configuration in an empty home, its Hotmart the local sandbox."""
+    import dagster as dg
+    from world import World, sample_table, sandbox_environ
+
+    environ = sandbox_environ(tmp_path / "home", sandbox.url)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield World(tmp_path / "home", instance, environ, sample_table())
