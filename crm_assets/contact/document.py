@@ -33,12 +33,10 @@ def normalize_documents(text: pl.Series, country: pl.Series | None = None) -> pl
     raw = fold_text(pl.col("text")).str.to_uppercase()
     raw = raw.str.strip_chars_start("'\"= ").str.strip_chars_end("'\" ")
     raw = raw.str.replace(r"^(?:CPF/CNPJ|CNPJ/CPF|CPF|CNPJ)[^0-9A-Z]+", "")
-    raw = raw.str.replace(r"^([0-9]+)[.,]0$", "$1")
-    cells = pl.DataFrame({"text": text.cast(pl.String).rename("text")})
-    if country is None:
-        cells = cells.with_columns(country=pl.lit(None, dtype=pl.String))
-    else:
-        cells = cells.with_columns(country.cast(pl.String).rename("country"))
+    raw = raw.str.replace(r"^([0-9]+)[.,]0{1,2}$", "$1")
+    frame = text.cast(pl.String).rename("text").to_frame()
+    places = pl.lit(None, dtype=pl.String) if country is None else country.cast(pl.String)
+    cells = frame.with_columns(country=places).lazy()
     place = pl.col("country").str.strip_chars().str.to_uppercase()
     cells = cells.with_columns(
         raw=pl.when(~is_missing_text(raw)).then(raw),
@@ -71,7 +69,7 @@ def normalize_documents(text: pl.Series, country: pl.Series | None = None) -> pl
         document=pl.when(brazilian).then(canonical).otherwise(bare),
         document_kind=pl.when(bare.is_not_null()).then(kind),
         document_valid=pl.when(present & brazilian).then("agrees"),
-    )
+    ).collect()
 
 
 def _bare() -> pl.Expr:

@@ -96,12 +96,13 @@ def _addresses(cells: pl.DataFrame) -> pl.DataFrame:
         & (pl.col("local").str.len_bytes() <= 64)
     ).fill_null(False)
     shown = pl.concat_str("local", pl.lit("@"), "display")
-    return cells.select(
+    found = cells.lazy().select(
         "row",
         email=pl.when(valid).then(shown),
         email_key=pl.when(valid).then(key),
         reason=pl.when("missing").then(pl.lit("missing")).when(~valid).then(pl.lit("malformed")),
     )
+    return found.collect()
 
 
 def _domains(domains: pl.Series) -> pl.DataFrame:

@@ -1,36 +1,19 @@
 """Names of people: the text that is shown and the first name for a greeting."""
 
-from typing import Final
-
 import polars as pl
 
 from crm_assets.contact.placeholders import fold_text, is_missing_text
 
-_PLACEHOLDERS: Final = (
-    "unknown",
-    "unknown buyer",
-    "unknown customer",
-    "unknown user",
-    "desconhecido",
-    "comprador desconhecido",
-    "cliente desconhecido",
-    "sem nome",
-    "nao informado",
-    "nao tem",
-    "no name",
-    "nome",
-    "name",
-    "first name",
-    "nome completo",
-    "cliente",
-    "comprador",
-    "anonimo",
-    "guest",
-    "teste",
-    "test",
+_PLACEHOLDER = (
+    r"(?i)^\P{L}*(?:unknown(?: (?:buyer|customer|user))?|(?:(?:comprador|cliente) )?desconhecid[oa]"
+    r"|(?:sem|no) (?:nome|name)|n[aã]o (?:informado|tem)|nome(?: completo)?|(?:first )?name"
+    r"|cliente|comprador|an[oô]nim[oa]|guest|teste?)\P{L}*$"
 )
 _TEMPLATE = r"\{\{.*\}\}|\[\[.*\]\]"
-_HONORIFIC = r"(?i)^(?:(?:dra?|sra?|srta|profa?)\b\.?\s*)+"
+_FIRST_NAME = (
+    r"^\P{L}*(?i:(?:dra?|sra?|srta|profa?)\b\.?\s*)*"
+    r"(\p{L}[\p{L}\p{M}'’-]*[\p{L}\p{M}])(?:[^\p{L}\p{M}.]|$)"
+)
 
 
 def clean_names(text: pl.Series) -> pl.DataFrame:
@@ -46,23 +29,15 @@ def clean_names(text: pl.Series) -> pl.DataFrame:
         "Maria"; null when it starts with an initial).
     """
     shown = fold_text(pl.col("text"), "NFC").str.replace_all(r"\s+", " ")
-    names = text.cast(pl.String).rename("text").to_frame().select(name=shown)
+    names = text.cast(pl.String).rename("text").to_frame().lazy().select(name=shown)
     name = pl.col("name")
-    plain = name.str.normalize("NFKD").str.replace_all(r"[^\p{L}\p{N}\s]+", "")
-    plain = plain.str.to_lowercase().str.strip_chars()
     nothing = (
         is_missing_text(name)
         | ~name.str.contains(r"\p{L}")
         | name.str.contains(r"\S@\S")
         | name.str.contains(_TEMPLATE)
-        | plain.is_in(_PLACEHOLDERS)
+        | name.str.contains(_PLACEHOLDER)
     )
-    first = name.str.normalize("NFKC").str.replace(_HONORIFIC, "")
-    first = first.str.extract(r"^[^\p{L}]*(\p{L}[\p{L}\p{M}'’-]*[\p{L}\p{M}])(?:[^\p{L}\p{M}.]|$)")
+    first = name.str.extract(_FIRST_NAME).str.normalize("NFKC")
     names = names.with_columns(pl.when(~nothing).then(name))
-    return names.with_columns(first_name=_titled(first))
-
-
-def _titled(first: pl.Expr) -> pl.Expr:
-    """Put one name in title form: a capital at its start and after each hyphen or apostrophe."""
-    return first.str.to_titlecase()
+    return names.with_columns(first_name=first.str.to_titlecase()).collect()

@@ -53,7 +53,7 @@ _AS_DIALLED = rf"^(?:550?|(?:9090|0)0*(?:{_CARRIER}|55)?)?{_NATIONAL}$"
 _TRUNK = r"^(?:\+55|0055|9090)?0*"
 _SERVICE = r"^(?:(?:\+55|0055|55)?0*[3589]00[0-9]{6,7}|(?:400[0-9]|3003|4020)[0-9]{4}|1[0-9]{2})$"
 
-_PLAIN = r"^[ (]*\+?[ ()-]*[0-9][0-9 ()-]*$"
+_PLAIN = r"^[ (]*\+?[ ()-]*[0-9](?:[0-9 ()-]|\.[0-9]{3})*$"
 _SCIENTIFIC = r"(?i)^\+?([0-9])(?:[.,]([0-9]+))?e\+?([0-9]+)$"
 _EXTENSION = r"(?i)([0-9])[\s,.;)-]*(?:ramal|ext|x)[\s.:]*[0-9]{1,6}\s*$"
 _SEPARATOR = r"(?i)[/;,|\n\r]|\s(?:ou|e)\s"
@@ -104,20 +104,13 @@ def normalize_phones(
         }
     ).with_row_index("row")
     single, pieces = _candidates(cells.with_columns(_known_country()))
-    numbers, others = _read(single), None
+    numbers = _read(single).with_columns(others=pl.lit([], dtype=pl.List(pl.String)))
     if pieces.height:
         read = _read(pieces.drop("row").with_row_index("row")).sort("row")
         chosen = _best_of_cell(read.with_columns(pieces["row"]))
         numbers = pl.concat([numbers, chosen.select(numbers.columns)])
-        others = chosen.select("row", "others")
-    numbers = numbers.sort("row")
-    empty = pl.lit([], dtype=pl.List(pl.String))
-    if others is None:
-        numbers = numbers.with_columns(others=empty)
-    else:
-        numbers = numbers.join(others, on="row", how="left", maintain_order="left")
-        numbers = numbers.with_columns(pl.col("others").fill_null(empty))
-    return numbers.with_columns(_FLAG_SETS.gather(numbers["flags"])).drop("row")
+    numbers = numbers.sort("row").drop("row")
+    return numbers.with_columns(_FLAG_SETS.gather(numbers["flags"]))
 
 
 def whatsapp_variants(e164: pl.Series) -> pl.Series:
@@ -161,9 +154,9 @@ def _candidates(cells: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     plain = pl.col("text").str.contains(_PLAIN).fill_null(False)
     easy = cells.filter(plain).with_columns(
         problem=pl.lit(None, dtype=pl.String),
-        dialled=pl.col("text").str.replace_many([" ", "(", ")", "-"], [""] * 4),
+        dialled=pl.col("text").str.replace_many([" ", "(", ")", "-", "."], [""] * 5),
     )
-    odd = cells.filter(~plain).with_columns(_unwrapped()).with_columns(_problem())
+    odd = cells.lazy().filter(~plain).with_columns(_unwrapped()).with_columns(_problem()).collect()
     crowded = (pl.col("text").str.count_matches("[0-9]") > 15) & pl.col("problem").is_null()
     crowded &= pl.col("text").str.contains(_SEPARATOR)
     pieces = (
@@ -227,15 +220,19 @@ def _read(cells: pl.DataFrame) -> pl.DataFrame:
     bare = pl.when(~explicit).then(dialled.str.extract(_AS_DIALLED))
     written_abroad = ~explicit & coded.is_null()
     written_abroad &= dialled.str.starts_with("+") | dialled.str.starts_with("00") | abroad
-    cells = cells.with_columns(
-        national=pl.when(pl.col("problem").is_null()).then(pl.coalesce(coded, bare)),
-        hint=pl.when(abroad & ~explicit).then("country"),
-        evidence=pl.col("brazilian")
-        | (pl.col("country") == "BR").fill_null(False)
-        | coded.is_not_null()
-        | (dialled.str.starts_with("55") & (dialled.str.len_bytes() > 11)),
-        unbracketed=~pl.col("text").str.contains("[()]"),
-        ask=pl.col("problem").is_null() & written_abroad.fill_null(False),
+    cells = (
+        cells.lazy()
+        .with_columns(
+            national=pl.when(pl.col("problem").is_null()).then(pl.coalesce(coded, bare)),
+            hint=pl.when(abroad & ~explicit).then("country"),
+            evidence=pl.col("brazilian")
+            | (pl.col("country") == "BR").fill_null(False)
+            | coded.is_not_null()
+            | (dialled.str.starts_with("55") & (dialled.str.len_bytes() > 11)),
+            unbracketed=~pl.col("text").str.contains("[()]"),
+            ask=pl.col("problem").is_null() & written_abroad.fill_null(False),
+        )
+        .collect()
     )
     ask = (pl.col("ask") | pl.col("national").is_null()) & pl.col("problem").is_null()
     asked = _ask_library(cells.filter(ask))
@@ -260,7 +257,7 @@ def _brazilian(cells: pl.DataFrame) -> pl.DataFrame:
     area, local, tail = national.str.head(2), national.str.slice(2), national.str.tail(8)
     first = national.str.slice(2, 1)
     short = national.str.len_bytes() == 10
-    cells = cells.with_columns(
+    numbers = cells.lazy().with_columns(
         area_code=area,
         added=short & (first > "5"),
         seventh=short & (first == "7"),
@@ -277,7 +274,7 @@ def _brazilian(cells: pl.DataFrame) -> pl.DataFrame:
     unsure = pl.col("collision") | pl.col("seventh") | pl.col("mismatch") | (added & ~evidence)
     ninth = pl.when(added).then(pl.lit("9")).otherwise(pl.lit(""))
     valid = ~pl.col("placeholder")
-    return cells.with_columns(
+    numbers = numbers.with_columns(
         e164=pl.when(valid).then(pl.concat_str(pl.lit("+55"), area, ninth, local)),
         reason=pl.when("placeholder")
         .then(pl.lit("placeholder"))
@@ -292,7 +289,8 @@ def _brazilian(cells: pl.DataFrame) -> pl.DataFrame:
             country_mismatch=valid & pl.col("mismatch"),
             low_confidence=valid & unsure,
         ),
-    ).select(
+    )
+    return numbers.select(
         "row",
         "e164",
         kind=pl.when(valid).then(
@@ -303,7 +301,7 @@ def _brazilian(cells: pl.DataFrame) -> pl.DataFrame:
         flags="flags",
         phone_key=pl.when(pl.col("reason").is_null()).then("e164"),
         reason="reason",
-    )
+    ).collect()
 
 
 def _foreign(cells: pl.DataFrame) -> pl.DataFrame:

@@ -110,7 +110,7 @@ def _answer(number: PhoneNumber) -> Answer:
 
 @cache
 def abroad_pattern() -> str:
-    """Pattern of the digits that are also a number abroad, or one of North America without its 1 (4.6)."""
+    """Pattern of digits that are a number abroad too, in North America even without its 1."""
     plans = [
         (str(code), region)
         for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()

@@ -1,14 +1,17 @@
-"""Pure rules for places and handles: countries to ISO-2, Brazilian states to UF, Instagram names."""
+"""Pure rules for places and handles: countries to ISO-2, states to UF, Instagram names."""
 
 from __future__ import annotations
 
 import polars as pl
 
+from crm_assets.contact.phone_abroad import REGIONS
+
 COUNTRIES = {
     "brasil": "BR", "brazil": "BR", "bra": "BR",
     "portugal": "PT", "prt": "PT",
     "espanha": "ES", "spain": "ES", "espana": "ES", "esp": "ES",
-    "estados unidos": "US", "united states": "US", "united states of america": "US", "usa": "US",
+    "estados unidos": "US", "estados unidos da america": "US", "united states": "US",
+    "united states of america": "US", "usa": "US", "eua": "US", "e.u.a.": "US", "u.s.a.": "US",
     "argentina": "AR", "arg": "AR",
     "paraguai": "PY", "paraguay": "PY", "pry": "PY",
     "uruguai": "UY", "uruguay": "UY", "ury": "UY",
@@ -18,15 +21,33 @@ COUNTRIES = {
     "colombia": "CO", "col": "CO",
     "mexico": "MX", "mex": "MX",
     "equador": "EC", "ecuador": "EC",
-    "venezuela": "VE",
-    "angola": "AO", "mocambique": "MZ", "mozambique": "MZ",
-    "reino unido": "GB", "united kingdom": "GB", "gbr": "GB",
+    "venezuela": "VE", "ven": "VE", "guiana": "GY", "guyana": "GY", "suriname": "SR",
+    "guiana francesa": "GF", "french guiana": "GF",
+    "costa rica": "CR", "panama": "PA", "guatemala": "GT", "honduras": "HN", "nicaragua": "NI",
+    "el salvador": "SV", "republica dominicana": "DO", "dominican republic": "DO", "cuba": "CU",
+    "porto rico": "PR", "puerto rico": "PR",
+    "angola": "AO", "ago": "AO", "mocambique": "MZ", "mozambique": "MZ", "moz": "MZ",
+    "cabo verde": "CV", "cape verde": "CV", "guine-bissau": "GW", "guine bissau": "GW",
+    "sao tome e principe": "ST", "timor-leste": "TL", "timor leste": "TL",
+    "africa do sul": "ZA", "south africa": "ZA", "macau": "MO",
+    "reino unido": "GB", "inglaterra": "GB", "escocia": "GB", "united kingdom": "GB",
+    "great britain": "GB", "england": "GB", "gbr": "GB", "uk": "GB",
+    "irlanda": "IE", "ireland": "IE", "irl": "IE",
+    "holanda": "NL", "paises baixos": "NL", "netherlands": "NL", "the netherlands": "NL",
+    "nld": "NL",
+    "belgica": "BE", "belgium": "BE", "bel": "BE",
+    "luxemburgo": "LU", "luxembourg": "LU", "austria": "AT", "polonia": "PL", "poland": "PL",
+    "suecia": "SE", "sweden": "SE", "noruega": "NO", "norway": "NO",
+    "dinamarca": "DK", "denmark": "DK", "finlandia": "FI", "finland": "FI",
     "franca": "FR", "france": "FR", "fra": "FR",
     "italia": "IT", "italy": "IT", "ita": "IT",
     "alemanha": "DE", "germany": "DE", "deu": "DE",
     "suica": "CH", "switzerland": "CH",
     "japao": "JP", "japan": "JP", "jpn": "JP",
     "canada": "CA", "can": "CA",
+    "australia": "AU", "aus": "AU", "nova zelandia": "NZ", "new zealand": "NZ",
+    "israel": "IL", "emirados arabes unidos": "AE", "united arab emirates": "AE",
+    "china": "CN", "coreia do sul": "KR", "south korea": "KR",
 }  # fmt: skip
 """Country names, without accents, as checkouts write them."""
 
@@ -44,8 +65,9 @@ STATES = {
 def country_codes(text: pl.Series) -> pl.Series:
     """ISO-2 code of each country text; null when it names no country we know."""
     folded = _folded(text)
-    two_letters = pl.when(folded.str.contains("^[a-z]{2}$")).then(folded.str.to_uppercase())
-    return _only(two_letters, folded.replace_strict(COUNTRIES, default=None), "country")
+    code = folded.str.to_uppercase()
+    known = pl.when(code.is_in(REGIONS)).then(code)
+    return _only(known, folded.replace_strict(COUNTRIES, default=None), "country")
 
 
 def uf_codes(text: pl.Series) -> pl.Series:
