@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -50,6 +52,11 @@ _Result = TypeVar("_Result")
 _Parameters = list[tuple[str, str | int | float | bool | None]]
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
 @dataclass(frozen=True, repr=False)
 class HotmartCredentials:
     """The API credential of the vendor's panel.
@@ -65,7 +72,7 @@ class HotmartCredentials:
     @property
     def authorization(self) -> str:
         """Value of the token request's `Authorization` header."""
-        given = re.sub(r"^basic\b", "", (self.basic_token or "").strip(), flags=re.I).strip()
+        given = re.sub(r"^basic\s+", "", (self.basic_token or "").strip(), flags=re.I)
         pair = f"{self.client_id}:{self.client_secret}"
         return f"Basic {given or base64.b64encode(pair.encode()).decode()}"
 
@@ -115,6 +122,7 @@ class HotmartClient:
         self._backoff = backoff
         self._limiter = limiter or Limiter(calls_per_minute, concurrency=concurrency)
         self._http = httpx.AsyncClient(
+            verify=_tls(),
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0), pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=concurrency),
             headers={"User-Agent": "crm-data-platform", "Content-Type": "application/json"},

@@ -204,13 +204,8 @@ class Sandbox:
         return Response(self.faults.model_dump_json(), media_type="application/json")
 
     async def _show_stats(self, _: Request) -> Response:
-        return JSONResponse(
-            {
-                "calls": self.answers.total(),
-                "token_requests": self.token_requests,
-                "answers": dict(self.answers),
-            }
-        )
+        stats = {"calls": self.answers.total(), "token_requests": self.token_requests}
+        return JSONResponse({**stats, "answers": self.answers})
 
     async def _give_token(self, request: Request) -> Response:
         self.token_requests += 1
@@ -235,10 +230,10 @@ class Sandbox:
     def _sales(self, endpoint: Endpoint, view: _View) -> Any:
         async def answer(request: Request) -> Response:
             self.arrivals.append(time.monotonic())
-            within_limit, headers = self._count_call()
             await asyncio.sleep(self.faults.delay_seconds)
+            headers = self._count_call()
             try:
-                response = self._answer(endpoint, view, request, within_limit)
+                response = self._answer(endpoint, view, request)
             except _Problem as problem:
                 response = problem.response()
             response.headers.update(headers)
@@ -247,16 +242,16 @@ class Sandbox:
 
         return answer
 
-    def _count_call(self) -> tuple[bool, dict[str, str]]:
+    def _count_call(self) -> dict[str, str]:
         limit = self.faults.calls_per_minute
         number, passed = divmod(time.monotonic(), self._minute)
         known, count = self._this_minute
         count = count + 1 if known == number else 1
         self._this_minute = (int(number), count)
         if not limit:
-            return True, {}
+            return {}
         left, reset = max(limit - count, 0), self._minute - passed
-        return count <= limit, {
+        return {
             "RateLimit-Limit": str(limit),
             "RateLimit-Remaining": str(left),
             "RateLimit-Reset": str(math.ceil(reset) if self._minute >= 60 else round(reset, 3)),
@@ -264,10 +259,8 @@ class Sandbox:
             "X-RateLimit-Remaining-Minute": str(left),
         }
 
-    def _answer(
-        self, endpoint: Endpoint, view: _View, request: Request, within_limit: bool
-    ) -> Response:
-        if not within_limit:
+    def _answer(self, endpoint: Endpoint, view: _View, request: Request) -> Response:
+        if 0 < self.faults.calls_per_minute < self._this_minute[1]:
             raise _Problem(429, "too_many_requests")
         if self.faults.next_answers:
             return _scripted(self.faults.next_answers.pop(0))

@@ -1,0 +1,58 @@
+"""One sandbox over loopback for the folder; every test gets it clean."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from tenacity import wait_none
+
+from crm_resources.hotmart import HotmartClient, Limiter, Window
+from crm_resources.hotmart.sandbox import SANDBOX_CREDENTIALS, Faults, Sandbox, SandboxServer
+from crm_resources.hotmart.sandbox_data import SandboxData
+
+SAO_PAULO = ZoneInfo("America/Sao_Paulo")
+START = datetime(2024, 1, 1, tzinfo=SAO_PAULO)
+END = datetime(2024, 6, 30, 23, 59, 59, tzinfo=SAO_PAULO)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def sales() -> SandboxData:
+    return SandboxData.generate(7, 1_200, START, END)
+
+
+@pytest.fixture(scope="session")
+def server(sales: SandboxData) -> Iterator[SandboxServer]:
+    with SandboxServer(Sandbox(sales, minute=0.3)) as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(server: SandboxServer, sales: SandboxData) -> Sandbox:
+    """Without faults, without limit, and with its own copy of the sales."""
+    server.sandbox.reset(SandboxData(sales.find()), Faults(calls_per_minute=0))
+    return server.sandbox
+
+
+@pytest.fixture
+def connect(server: SandboxServer, sandbox: Sandbox) -> Callable[..., HotmartClient]:
+    """Makes clients of the sandbox that retry without delay, with a short minute and no limit."""
+
+    def make(**options) -> HotmartClient:
+        credentials = options.pop("credentials", SANDBOX_CREDENTIALS)
+        limiter = Limiter(100_000, period=0.3, concurrency=options.get("concurrency", 16))
+        settings = {"limiter": limiter, "backoff": wait_none()} | options
+        return HotmartClient(credentials, server.url, server.url, **settings)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def whole() -> Window:
+    """The window of all the sales: three pages of history."""
+    return Window(START, END)
