@@ -1,0 +1,65 @@
+"""The data dictionary, written from the contracts: `python -m crm_assets.checks.dictionary`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from crm_assets.checks import bronze, gold, silver
+from crm_assets.checks.contract import Contract
+from crm_assets.settings import CHECKOUT
+
+PATH = CHECKOUT / "docs" / "data-dictionary.md"
+
+TABLES: dict[str, type[Contract]] = {
+    "bronze.hotmart_transactions": bronze.HotmartTransactions,
+    "bronze.hotmart_customers": bronze.HotmartCustomers,
+    "bronze.manychat_contacts": bronze.ManychatContacts,
+    "bronze.crm_actions": bronze.CrmActions,
+    "silver.contact_records": silver.ContactRecords,
+    "silver.sale_records": silver.SaleRecords,
+    "silver.customer_xref": silver.CustomerXref,
+    "silver.customer_ids": silver.CustomerIds,
+    "silver.customer_merges": silver.CustomerMerges,
+    "silver.sales": silver.Sales,
+    "silver.products": silver.Products,
+    "silver.contact_history": silver.ContactHistory,
+    "silver.opt_outs": silver.OptOuts,
+    "silver.customers": silver.Customers,
+    "silver.customer_lineage": silver.CustomerLineage,
+    "gold.audience_<name>": gold.Audience,
+    "gold.remarketing_batches": gold.RemarketingBatches,
+}
+"""Every table with a contract, in the order of the layers."""
+
+TYPES = {
+    "String": "text",
+    "Int64": "integer",
+    "Boolean": "yes or no",
+    "Date": "day",
+    "Datetime": "instant",
+    "Decimal": "money",
+    "List": "list",
+}
+
+
+def dictionary() -> str:
+    """The dictionary as Markdown."""
+    head = "# Data dictionary\n\nWritten from the contracts in `crm_assets/checks`; do not edit.\n"
+    return "\n".join([head, *(_table(name, contract) for name, contract in TABLES.items())])
+
+
+def _table(name: str, contract: type[Contract]) -> str:
+    schema = contract.to_schema()
+    summary = (contract.__doc__ or "").strip().splitlines()[0]
+    rows = [
+        f"| `{column}` | {TYPES[str(spec.dtype).partition('(')[0]]} "
+        f"| {'' if spec.nullable else 'always'} | {spec.description} |"
+        for column, spec in schema.columns.items()
+    ]
+    table = ["| column | type | filled | meaning |", "|---|---|---|---|", *rows]
+    return "\n".join([f"## {name}\n\n{summary}\n", *table, ""])
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1] if len(sys.argv) > 1 else PATH).write_text(dictionary(), encoding="utf-8")

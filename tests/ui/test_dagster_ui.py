@@ -1,0 +1,90 @@
+"""What a person does in the web UI: read the lineage, materialise, backfill, drop a file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(300)]
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+BACKFILL = """
+    mutation($slices: [String!]!) {
+        launchPartitionBackfill(backfillParams: {
+            assetSelection: [{path: ["bronze", "hotmart_transactions"]}]
+            partitionNames: $slices
+        }) { __typename ... on LaunchBackfillSuccess { backfillId } }
+    }
+"""
+
+
+@pytest.fixture(scope="module")
+def page(ui: Any) -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("needs Debian's chromium (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(30_000)
+        yield page
+        browser.close()
+
+
+def test_a_year_of_slices_is_backfilled_in_one_run(ui: Any) -> None:
+    slices = [f"2025-{month:02}-01" for month in range(1, 13)]
+    assert ui.ask(BACKFILL, slices=slices)["launchPartitionBackfill"]["backfillId"]
+
+    runs = ui.finished_runs("__ASSET_JOB", seconds=150)
+
+    tags = {tag["key"]: tag["value"] for tag in runs[0]["tags"]}
+    assert [run["status"] for run in runs] == ["SUCCESS"]
+    assert tags["dagster/asset_partition_range_start"] == "2025-01-01"
+    assert tags["dagster/asset_partition_range_end"] == "2025-12-01"
+
+
+def test_a_dropped_file_is_imported_and_refined_by_the_sensors(ui: Any) -> None:
+    inbox = ui.home / "input" / "manychat"
+    inbox.mkdir(parents=True, exist_ok=True)
+    (inbox / "novos.csv").write_text(
+        "nome;email;whatsapp\nXavier Pontes;xavier.pontes@example.com;(31) 99123-4577\n"
+    )
+
+    manychat = ui.finished_runs("manychat", seconds=150)
+    refine = ui.finished_runs("refine", seconds=150)
+
+    assert manychat[0]["status"] == "SUCCESS"
+    assert refine[0]["status"] == "SUCCESS"
+    assert list((ui.home / "db" / "prd" / "default" / "archive" / "manychat").iterdir())
+
+
+def test_the_lineage_and_an_asset_can_be_read_and_materialised(ui: Any, page: Any) -> None:
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+
+    page.goto(f"{ui.url}/asset-groups")
+    for group in ("bronze", "silver", "gold"):
+        page.get_by_text(group, exact=True).first.wait_for(state="attached")
+    page.goto(f"{ui.url}/assets/gold/audience_ilpi")
+    page.get_by_text("quem comprou seus produtos").first.wait_for()
+    page.get_by_text("pessoas com LTV").first.wait_for()
+    before = len(ui.finished_runs("__ASSET_JOB", seconds=5))
+    page.get_by_role("button", name="Materialize").first.click()
+    runs = ui.finished_runs("__ASSET_JOB", seconds=90, count=before + 1)
+
+    assert runs[0]["status"] == "SUCCESS"
+    assert problems == []
