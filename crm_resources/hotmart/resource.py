@@ -1,4 +1,4 @@
-"""The Hotmart account as a Dagster resource: names of secrets in the graph, values only in a call."""
+"""The Hotmart account as a Dagster resource: secrets are named in the graph, never held."""
 
 import dagster as dg
 

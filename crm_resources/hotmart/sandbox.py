@@ -1,6 +1,6 @@
-"""A local Hotmart: the token endpoint and the sales endpoints over real HTTP, faults on demand.
+"""A local Hotmart: tokens, sales and subscriptions over real HTTP, with faults on demand.
 
-It answers as the vendor does (status default, order-date windows, offset tokens, rate limit), so
+It answers as the vendor does (defaults, windows, page tokens, rate limit), so
 that a client can be tried without an account. Besides the vendor's paths it has `GET
 /sandbox/stats` (calls so far) and `POST /sandbox/faults`, which takes the fields of `Faults` as
 JSON and sets all others back, so that `{}` ends every fault.
@@ -20,123 +20,47 @@ from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 from urllib.parse import parse_qsl
 
 import uvicorn
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from crm_resources.hotmart.client import TOKEN_PATH, HotmartCredentials
-from crm_resources.hotmart.sandbox_data import (
-    Sale,
-    SandboxData,
-    commissions_item,
-    encode,
-    price_details_item,
+from crm_resources.hotmart.connection import TOKEN_PATH, HotmartCredentials
+from crm_resources.hotmart.sandbox_data import SandboxData
+from crm_resources.hotmart.sandbox_faults import Faults, Problem, scripted
+from crm_resources.hotmart.sandbox_items import commissions_item, price_details_item
+from crm_resources.hotmart.sandbox_queries import (
+    epoch,
+    find_charges,
+    find_sales,
+    find_subscriptions,
 )
+from crm_resources.hotmart.sandbox_records import encode
 from crm_resources.hotmart.statuses import (
     PRICE_DETAILS,
     SALES_COMMISSIONS,
     SALES_HISTORY,
     SALES_USERS,
+    SUBSCRIPTION_TRANSACTIONS,
+    SUBSCRIPTIONS,
     Endpoint,
     Item,
 )
+
+__all__ = ["SANDBOX_CREDENTIALS", "Faults", "Sandbox", "SandboxData", "SandboxServer", "serve"]
 
 SANDBOX_CREDENTIALS = HotmartCredentials("sandbox-id", "sandbox-secret")
 """Invented, and accepted by every sandbox unless it is given others."""
 
 _PAGE_SIZE, _LARGEST_PAGE = 50, 500
-_DAY_MS = 86_400_000
-_View = Callable[[Sale], str]
-_ROLES = {None, "PRODUCER", "COPRODUCER", "AFFILIATE"}
-_FILTERS = ("product_id", "transaction", "commission_as")
-
-Answer = Literal[
-    "401", "403", "429", "500", "502", "503", "html", "blocked", "empty", "error", "drop"
-]
-
-
-class Faults(BaseModel):
-    """What goes wrong, and the settings of the vendor's side; the defaults are a good day.
-
-    Attributes:
-        next_answers: to the next API calls, one each; `html`, `empty` and `error` are 200s,
-            `blocked` is a firewall's 403, `drop` a connection cut half-way.
-        next_token_answers: the same for the token endpoint.
-        expire_token_after: calls after which a token answers 401 `token_expired`.
-        forbidden: every call answers 403 `unauthorized_client`.
-        delay_seconds: before every answer.
-        refuse_statuses: names that are answered with 400.
-        refuse_windows_above_days: longer windows are a 400.
-        time_out_windows_above_days: longer windows are a 502.
-        repeat_page_tokens: so many pages name themselves as the next page.
-        insert_rows: so many times a sale is added after a page that has a next one.
-        omit_total_results: leave the field out.
-        calls_per_minute: the rate limit, headers included; 0 for none.
-        expires_in: lifetime of a token, seconds.
-        currency_key: spelling in `sales/commissions`.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    next_answers: list[Answer] = []
-    next_token_answers: list[Answer] = []
-    expire_token_after: int | None = None
-    forbidden: bool = False
-    delay_seconds: float = 0.0
-    refuse_statuses: list[str] = []
-    refuse_windows_above_days: float = 366
-    time_out_windows_above_days: float | None = None
-    repeat_page_tokens: int = 0
-    insert_rows: int = 0
-    omit_total_results: bool = False
-    calls_per_minute: int = 500
-    expires_in: int = 86_400
-    currency_key: Literal["currency_code", "currency_value"] = "currency_code"
-
-
-class _Problem(Exception):
-    def __init__(self, status: int, code: str) -> None:
-        super().__init__(code)
-        self.status, self.code = status, code
-
-    def response(self) -> Response:
-        description = self.code.replace("_", " ")
-        if self.status == 400:
-            description = "The request was unacceptable, often due to a misconfigured parameter"
-        return JSONResponse({"error": self.code, "error_description": description}, self.status)
-
-
-class _Dropped(Response):
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(b"content-length", b"1000")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b'{"items": [', "more_body": True})
-
-
-_CODES = {"401": "token_expired", "403": "unauthorized_client", "429": "too_many_requests"}
-_FIREWALL = {"server": "cloudflare", "cf-ray": "8f2a1b3c4d5e6f70-GRU"}
-
-
-def _scripted(answer: Answer) -> Response:
-    match answer:
-        case "html" | "blocked":
-            status = 200 if answer == "html" else 403
-            return HTMLResponse("<!DOCTYPE html><p>Attention Required!", status, _FIREWALL)
-        case "empty":
-            return Response("", media_type="application/json")
-        case "error":
-            return JSONResponse({"error": "internal_server_error"})
-        case "drop":
-            return _Dropped()
-    return _Problem(int(answer), _CODES.get(answer, "internal_server_error")).response()
+_View = Callable[[Any], str]
+_OPAQUE = {SUBSCRIPTIONS, SUBSCRIPTION_TRANSACTIONS}
 
 
 @dataclass
@@ -173,6 +97,7 @@ class Sandbox:
         """Start anew: other sales, other faults, no calls counted."""
         self.data, self.faults = data, faults
         self.token_requests = self._inserted = 0
+        self._opaque_tokens: dict[str, tuple[int, int]] = {}
         self.answers: Counter[str] = Counter()
         self.arrivals: deque[float] = deque(maxlen=100_000)
 
@@ -183,11 +108,13 @@ class Sandbox:
             SALES_USERS: lambda sale: sale.users,
             SALES_COMMISSIONS: lambda sale: commissions_item(sale, self.faults.currency_key),
             PRICE_DETAILS: price_details_item,
+            SUBSCRIPTIONS: encode,
+            SUBSCRIPTION_TRANSACTIONS: encode,
         }
         return Starlette(
             routes=[
                 Route(TOKEN_PATH, self._give_token, methods=["POST"]),
-                *(Route(end.path, self._sales(end, view)) for end, view in views.items()),
+                *(Route(end.path, self._pages(end, view)) for end, view in views.items()),
                 Route("/sandbox/faults", self._set_faults, methods=["POST"]),
                 Route("/sandbox/stats", self._show_stats),
             ]
@@ -210,16 +137,16 @@ class Sandbox:
     async def _give_token(self, request: Request) -> Response:
         self.token_requests += 1
         if self.faults.next_token_answers:
-            return _scripted(self.faults.next_token_answers.pop(0))
+            return scripted(self.faults.next_token_answers.pop(0))
         form = parse_qsl((await request.body()).decode())
         sent = dict(form) | dict(request.query_params)
         if sent.get("grant_type") != "client_credentials":
-            return _Problem(400, "invalid_parameter").response()
+            return Problem(400, "invalid_parameter").response()
         own = self._credentials
         pair = (sent.get("client_id"), sent.get("client_secret"))
         basic = request.headers.get("authorization")
         if basic != own.authorization and (basic or pair != (own.client_id, own.client_secret)):
-            return _Problem(401, "invalid_client").response()
+            return Problem(401, "invalid_client").response()
         seed = f"{self.token_requests} {time.time_ns()}".encode()
         token = base64.urlsafe_b64encode(hashlib.sha512(seed).digest() * 4).decode()
         self._tokens[token] = _Token(time.monotonic() + self.faults.expires_in)
@@ -227,14 +154,14 @@ class Sandbox:
             {"access_token": token, "token_type": "bearer", "expires_in": self.faults.expires_in}
         )
 
-    def _sales(self, endpoint: Endpoint, view: _View) -> Any:
+    def _pages(self, endpoint: Endpoint, view: _View) -> Any:
         async def answer(request: Request) -> Response:
             self.arrivals.append(time.monotonic())
             await asyncio.sleep(self.faults.delay_seconds)
             headers = self._count_call()
             try:
                 response = self._answer(endpoint, view, request)
-            except _Problem as problem:
+            except Problem as problem:
                 response = problem.response()
             response.headers.update(headers)
             self.answers[f"{endpoint.name} {response.status_code}"] += 1
@@ -261,27 +188,27 @@ class Sandbox:
 
     def _answer(self, endpoint: Endpoint, view: _View, request: Request) -> Response:
         if 0 < self.faults.calls_per_minute < self._this_minute[1]:
-            raise _Problem(429, "too_many_requests")
+            raise Problem(429, "too_many_requests")
         if self.faults.next_answers:
-            return _scripted(self.faults.next_answers.pop(0))
+            return scripted(self.faults.next_answers.pop(0))
         self._check_token(request.headers.get("authorization", ""))
         if self.faults.forbidden:
-            raise _Problem(403, "unauthorized_client")
+            raise Problem(403, "unauthorized_client")
         query = request.query_params
         found = self._found(endpoint, query)
-        size, page = _position(query)
+        size, page = self._position(query)
         shown = found[(page - 1) * size : page * size]
         info: Item = {"results_per_page": len(shown)}
-        if not self.faults.omit_total_results:
+        if not self.faults.omit_total_results and endpoint is not SUBSCRIPTION_TRANSACTIONS:
             info["total_results"] = len(found)
         if page * size < len(found):
-            info["next_page_token"] = _page_token(size, page + 1)
+            info["next_page_token"] = self._page_token(endpoint, size, page + 1)
         if page > 1:
-            info["prev_page_token"] = _page_token(size, page - 1)
+            info["prev_page_token"] = self._page_token(endpoint, size, page - 1)
             if self.faults.repeat_page_tokens:
                 self.faults.repeat_page_tokens -= 1
                 info["next_page_token"] = query["page_token"]
-        if "next_page_token" in info and self.faults.insert_rows:
+        if "next_page_token" in info and self.faults.insert_rows and endpoint not in _OPAQUE:
             self.faults.insert_rows -= 1
             self._inserted += 1
             self.data.insert(found[0].renamed(f"HP9{self._inserted:013d}"))
@@ -292,58 +219,46 @@ class Sandbox:
     def _check_token(self, authorization: str) -> None:
         kind, _, text = authorization.partition(" ")
         if kind.lower() != "bearer":
-            raise _Problem(401, "unauthorized")
+            raise Problem(401, "unauthorized")
         token = self._tokens.get(text)
         if token is None:
-            raise _Problem(401, "invalid_token")
+            raise Problem(401, "invalid_token")
         used_up = self.faults.expire_token_after
         if time.monotonic() >= token.expires_at or (used_up and token.calls >= used_up):
-            raise _Problem(401, "token_expired")
+            raise Problem(401, "token_expired")
         token.calls += 1
 
-    def _found(self, endpoint: Endpoint, query: QueryParams) -> list[Sale]:
-        statuses = frozenset(query.getlist("transaction_status"))
-        takes = set(endpoint.statuses) - set(self.faults.refuse_statuses)
-        role = query.get("commission_as")
-        if not statuses <= takes or role not in _ROLES:
-            raise _Problem(400, "invalid_parameter")
-        if not statuses:
-            both = {"APPROVED", "COMPLETE"}
-            statuses = frozenset(endpoint.statuses if "transaction" in query else both)
-        start, end = _epoch(query, "start_date", -math.inf), _epoch(query, "end_date", math.inf)
-        days = (end - start) / _DAY_MS if "start_date" in query and "end_date" in query else 0
-        if days < 0 or days > self.faults.refuse_windows_above_days:
-            raise _Problem(400, "invalid_parameter")
-        if days > (self.faults.time_out_windows_above_days or math.inf):
-            raise _Problem(502, "internal_server_error")
-        filters = frozenset((name, query[name]) for name in _FILTERS if name in query)
-        return self.data.find(start, end, statuses, filters)
+    def _found(self, endpoint: Endpoint, query: QueryParams) -> list[Any]:
+        if endpoint is SUBSCRIPTIONS:
+            return find_subscriptions(self.data, self.faults, query)
+        if endpoint is SUBSCRIPTION_TRANSACTIONS:
+            return find_charges(self.data, self.faults, query)
+        return find_sales(self.data, self.faults, endpoint, query)
 
+    def _position(self, query: QueryParams) -> tuple[int, int]:
+        """Page size and number: the token's own, else what was asked for, cut without a word."""
+        text = query.get("page_token")
+        if text is None:
+            size, page = int(epoch(query, "max_results", _PAGE_SIZE)), 1
+        elif text in self._opaque_tokens:
+            size, page = self._opaque_tokens[text]
+        else:
+            try:
+                token = json.loads(base64.b64decode(text, validate=True))
+                size, page = int(token["rows"]), int(token["page"])
+            except (ValueError, KeyError, TypeError):
+                raise Problem(400, "invalid_token") from None
+        if size < 1 or page < 1:
+            raise Problem(400, "invalid_value_parameter")
+        return min(size, _LARGEST_PAGE), page
 
-def _epoch(query: QueryParams, name: str, absent: float) -> float:
-    try:
-        return int(query[name]) if name in query else absent
-    except ValueError:
-        raise _Problem(400, "invalid_value_parameter") from None
-
-
-def _page_token(size: int, page: int) -> str:
-    return base64.b64encode(encode({"rows": size, "page": page}).encode()).decode()
-
-
-def _position(query: QueryParams) -> tuple[int, int]:
-    """Page size and number: the token's own, else what was asked for, cut without a word."""
-    if "page_token" in query:
-        try:
-            token = json.loads(base64.b64decode(query["page_token"], validate=True))
-            size, page = int(token["rows"]), int(token["page"])
-        except (ValueError, KeyError, TypeError):
-            raise _Problem(400, "invalid_token") from None
-    else:
-        size, page = int(_epoch(query, "max_results", _PAGE_SIZE)), 1
-    if size < 1 or page < 1:
-        raise _Problem(400, "invalid_value_parameter")
-    return min(size, _LARGEST_PAGE), page
+    def _page_token(self, endpoint: Endpoint, size: int, page: int) -> str:
+        token = encode({"rows": size, "page": page})
+        if endpoint not in _OPAQUE:
+            return base64.b64encode(token.encode()).decode()
+        opaque = hashlib.sha256(f"{endpoint.name} {token}".encode()).hexdigest()
+        self._opaque_tokens[opaque] = (size, page)
+        return opaque
 
 
 class SandboxServer:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 Item = dict[str, Any]
+Key = str | int | tuple[str, int | None]
 
 STATUSES = (
     "APPROVED",
@@ -34,26 +35,64 @@ _NOT_PRICED = {"NO_FUNDS", "PRE_ORDER", "PROCESSING_TRANSACTION"}
 PRICE_DETAILS_STATUSES = tuple(status for status in STATUSES if status not in _NOT_PRICED)
 
 
+SUBSCRIPTION_STATUSES = (
+    "ACTIVE",
+    "CANCELLED_BY_ADMIN",
+    "CANCELLED_BY_CUSTOMER",
+    "CANCELLED_BY_SELLER",
+    "DELAYED",
+    "INACTIVE",
+    "OVERDUE",
+    "STARTED",
+)
+SUBSCRIPTION_TRANSACTION_STATUSES = (
+    "APPROVED",
+    "CANCELLED",
+    "CHARGEBACK",
+    "COMPLETE",
+    "DELAYED",
+    "EXPIRED",
+    "PARTIALLY_REFUNDED",
+    "PRINTED_BILLET",
+    "PROTESTED",
+    "REFUNDED",
+    "STARTED",
+    "UNDER_ANALYSIS",
+    "WAITING_PAYMENT",
+)
+
+
 @dataclass(frozen=True)
 class Endpoint:
-    """A paged endpoint that is read by order-date windows.
+    """A paged endpoint that is read by windows of one date, the order date unless said otherwise.
 
     Attributes:
         path: below the API address.
-        statuses: `transaction_status` names it takes (rules 1.4).
-        key: an item's transaction, or None when it has none.
+        statuses: names that its status parameter takes (rules 1.4).
+        key: what identifies an item, or None when it has nothing that does.
         max_results: page size to ask for; the vendor cuts larger ones silently.
+        window_parameters: names of the window's first and last instant.
+        status_parameter: name under which a status is asked for.
+        asks_statuses: every status is asked for by name; else none is, which must mean all.
     """
 
     path: str
     statuses: tuple[str, ...]
-    key: Callable[[Item], str | None]
+    key: Callable[[Item], Key | None]
     max_results: int = 500
+    window_parameters: tuple[str, str] = ("start_date", "end_date")
+    status_parameter: str = "transaction_status"
+    asks_statuses: bool = True
 
     @property
     def name(self) -> str:
         """Short name for messages, e.g. `sales/history`."""
         return self.path.removeprefix("/payments/api/v1/")
+
+    @property
+    def asked_statuses(self) -> tuple[str, ...]:
+        """The statuses that a complete reading names."""
+        return self.statuses if self.asks_statuses else ()
 
 
 def _own_transaction(item: Item) -> str | None:
@@ -66,12 +105,44 @@ def _purchase_transaction(item: Item) -> str | None:
     return _own_transaction(purchase) if isinstance(purchase, dict) else None
 
 
+def _subscription(item: Item) -> int | None:
+    number = item.get("subscription_id")
+    return number if isinstance(number, int) else None
+
+
+def _charge(item: Item) -> tuple[str, int | None] | None:
+    transaction = _purchase_transaction(item)
+    recurrence = item.get("recurrency") or item.get("recurrence")  # both spellings are stated
+    number = recurrence.get("number") if isinstance(recurrence, dict) else None
+    return (transaction, number if isinstance(number, int) else None) if transaction else None
+
+
 SALES_HISTORY = Endpoint("/payments/api/v1/sales/history", STATUSES, _purchase_transaction)
 SALES_USERS = Endpoint("/payments/api/v1/sales/users", STATUSES, _own_transaction)
 SALES_COMMISSIONS = Endpoint("/payments/api/v1/sales/commissions", STATUSES, _own_transaction)
 PRICE_DETAILS = Endpoint(
     "/payments/api/v1/sales/price/details", PRICE_DETAILS_STATUSES, _own_transaction
 )
+SUBSCRIPTIONS = Endpoint(
+    "/payments/api/v1/subscriptions",
+    SUBSCRIPTION_STATUSES,
+    _subscription,
+    window_parameters=("accession_date", "end_accession_date"),
+    status_parameter="status",
+)
+"""By accession date. The vendor's default is the last 30 days, so both ends are always sent."""
+SUBSCRIPTION_TRANSACTIONS = Endpoint(
+    "/payments/api/v1/subscriptions/transactions",
+    SUBSCRIPTION_TRANSACTION_STATUSES,
+    _charge,
+    window_parameters=("transaction_date", "end_transaction_date"),
+    status_parameter="purchase_status",
+    asks_statuses=False,
+)
+"""A charge of a subscription or of smart instalments per item, up to 24 hours old, never counted.
+
+No status is asked for: the vendor does not say that the parameter repeats, and has no default.
+"""
 
 
 class HotmartError(Exception):

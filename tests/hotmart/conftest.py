@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from tenacity import wait_none
 
-from crm_resources.hotmart import HotmartClient, Limiter, Window
+from crm_resources.hotmart import SALES_HISTORY, HotmartClient, Limiter, Window
+from crm_resources.hotmart.client import TOKEN_PATH
 from crm_resources.hotmart.sandbox import SANDBOX_CREDENTIALS, Faults, Sandbox, SandboxServer
 from crm_resources.hotmart.sandbox_data import SandboxData
 
@@ -35,7 +37,7 @@ def server(sales: SandboxData) -> Iterator[SandboxServer]:
 @pytest.fixture
 def sandbox(server: SandboxServer, sales: SandboxData) -> Sandbox:
     """Without faults, without limit, and with its own copy of the sales."""
-    server.sandbox.reset(SandboxData(sales.find()), Faults(calls_per_minute=0))
+    server.sandbox.reset(SandboxData(sales.find(), sales.now_ms), Faults(calls_per_minute=0))
     return server.sandbox
 
 
@@ -56,3 +58,23 @@ def connect(server: SandboxServer, sandbox: Sandbox) -> Callable[..., HotmartCli
 def whole() -> Window:
     """The window of all the sales: three pages of history."""
     return Window(START, END)
+
+
+@pytest.fixture(scope="session")
+def http(server: SandboxServer) -> Iterator[httpx.Client]:
+    """Speaks to the sandbox without any of our client."""
+    with httpx.Client(base_url=server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def get(http: httpx.Client, sandbox: Sandbox) -> Callable[..., httpx.Response]:
+    """Asks an endpoint, `sales/history` by default, with a good token."""
+    grant = {"grant_type": "client_credentials"}
+    basic = {"Authorization": SANDBOX_CREDENTIALS.authorization}
+    token = http.post(TOKEN_PATH, params=grant, headers=basic).json()["access_token"]
+
+    def ask(path: str = SALES_HISTORY.path, **parameters) -> httpx.Response:
+        return http.get(path, params=parameters, headers={"Authorization": f"Bearer {token}"})
+
+    return ask
