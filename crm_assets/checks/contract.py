@@ -114,12 +114,16 @@ def _broken(column: str, check: str, statistics: Mapping[str, Any]) -> str:
         case "less_than_or_equal_to", [bound]:
             return f"{column} > {bound}"
         case "isin", [values]:
-            listed = ", ".join(f"'{value}'" for value in values)
-            return f"{column} NOT IN ({listed})"
+            return f"{column} NOT IN ({', '.join(map(_text, values))})"
         case "str_matches", [pattern]:
-            return f"NOT regexp_matches({column}, '{pattern}')"
+            anchored = f"^{pattern.removeprefix('^')}"  # as pandera does
+            return f"NOT regexp_matches({column}, {_text(anchored)})"
         case _:
             raise NotImplementedError(f"no SQL for the pandera check {check!r}")
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _failures_by_pandera(frame: pl.DataFrame, contract: type[Contract]) -> dict[str, int]:

@@ -140,10 +140,10 @@ class CustomerIds(Contract):
 
 
 class CustomerMerges(Contract):
-    """What happened to ids: mint, merge, revive, retire."""
+    """What happened to ids: mint, split, merge, revive, retire."""
 
     occurred_at: Instant = pa.Field(description="when")
-    event: str = pa.Field(isin=["mint", "merge", "revive", "retire"], description="what")
+    event: str = pa.Field(isin=["mint", "split", "merge", "revive", "retire"], description="what")
     customer_id: str = pa.Field(str_matches=CUSTOMER_ID, description="whose id")
     survivor_id: str = pa.Field(nullable=True, description="the id that answers from now on")
 
@@ -190,7 +190,7 @@ class CustomerLineage(Contract):
     """Which record fed each field of a customer, and which came second."""
 
     customer_id: str = pa.Field(str_matches=CUSTOMER_ID, description="customer")
-    field: str = pa.Field(description="column of silver.customers")
+    field: str = pa.Field(description="surviving field; place = city, state and country together")
     record_id: str = pa.Field(description="winning record")
     runner_up: str = pa.Field(nullable=True, description="record that came second")
 

@@ -1,7 +1,8 @@
 """Files for people and tools, made from the serving snapshot (rules 4.8). No Dagster here.
 
 People who asked to be left alone are dropped from every file, also when they asked after the
-snapshot was published; how many is told. A batch counts as delivered once its file is written.
+snapshot was published; how many is told. Whoever stands in the written file of today's batch has
+been delivered.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def export_audience(
 ) -> Export:
     """Write `publico_<label>_<day>.csv`: members with value above zero, highest first."""
     with open_snapshot(settings, tenant) as con:
-        members = con.sql(f"SELECT * FROM gold.audience_{slug} WHERE ltv > 0").pl()
+        members = con.sql(_MEMBERS.format(slug=slug)).pl()
         refusing = _newly_refusing(con, ops)
     people = members.filter("exportable", ~pl.col("customer_id").is_in(refusing)).select(
         "name", "email", "phone", "country", "state", pl.col("ltv").alias("value")
@@ -64,7 +65,7 @@ def export_audience(
 def export_remarketing(
     settings: Settings, tenant: Tenant, ops: OpsStore, day: date, flavour: Format = Format.CSV
 ) -> Export:
-    """Write `remarketing_<day>.csv`; today's batch is thereby delivered.
+    """Write `remarketing_<day>.csv`; the people in today's are thereby delivered.
 
     Without anybody there is no file and no delivery.
     """
@@ -72,10 +73,11 @@ def export_remarketing(
         batch = con.sql(_BATCH, params={"day": day}).pl()
         refusing = _newly_refusing(con, ops)
     labels = {slug: audience.public_label for slug, audience in tenant.audiences.items()}
-    people = batch.filter(
+    reached = batch.filter(
         pl.col("status").is_in(["selecionado", "entregue"]),
         ~pl.col("customer_id").is_in(refusing),
-    ).select(
+    )
+    people = reached.select(
         "email",
         "phone",
         pl.col("last_contact_at").dt.date().alias("last_remarketing_at"),
@@ -93,35 +95,42 @@ def export_remarketing(
             [
                 Action(
                     kind="batch_delivered",
-                    idempotency_key=f"batch_delivered:{day}",
+                    idempotency_key=f"batch_delivered:{day}:{customer_id}",
+                    customer_id=customer_id,
                     day=day,
                     actor="crm",
                     at=settings.now(),
                 )
+                for customer_id in reached["customer_id"]
             ]
         )
     return Export(path, len(people), len(batch) - len(people))
 
 
 def write_csv(frame: pl.DataFrame, path: Path, flavour: Format) -> Path | None:
-    """Write a frame under its final name at once; an empty one makes no file.
+    """Write a frame under its final name at once; an empty one leaves no file.
 
     Text that a spreadsheet would run as a formula gets a leading apostrophe, phones excepted.
     """
     if frame.is_empty():
+        path.unlink(missing_ok=True)
         return None
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (path.parent.parent, path.parent):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     text = pl.col(pl.String)
-    is_formula = text.str.contains(r"^\s*[=+\-@\t\r]") & ~text.str.contains(r"^\+\d+$")
+    is_formula = text.str.contains(r"^\s*[=+\-@\t\r\x00]") & ~text.str.contains(r"^\+[0-9]+$")
     guarded = frame.with_columns(
         pl.when(is_formula).then(text.str.replace("^", "'")).otherwise(text)
     )
     draft = path.with_name(f".{path.name}.tmp")
-    if flavour is Format.CSV:
-        guarded.write_csv(draft)
-    else:
-        _write_excel_csv(guarded, draft)
-    put(draft, path)
+    try:
+        if flavour is Format.CSV:
+            guarded.write_csv(draft)
+        else:
+            _write_excel_csv(guarded, draft)
+        put(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
     return path
 
 
@@ -146,9 +155,11 @@ def _newly_refusing(con: duckdb.DuckDBPyConnection, ops: OpsStore) -> list[str]:
 
 
 _HOLDERS = """
-    SELECT DISTINCT customer_id FROM silver.customer_keys
-    WHERE key IN (SELECT unnest($keys::VARCHAR[]))
+    SELECT customer_id FROM silver.customer_keys WHERE key IN (SELECT unnest($keys::VARCHAR[]))
+    UNION
+    SELECT customer_id FROM silver.customers WHERE phone IN (SELECT unnest($keys::VARCHAR[]))
 """
+_MEMBERS = "FROM gold.audience_{slug} WHERE ltv > 0 ORDER BY ltv DESC, customer_id"
 _BATCH = """
     SELECT batches.*, customers.segment
     FROM gold.remarketing_batches AS batches

@@ -9,6 +9,7 @@ from datetime import date
 from functools import partial
 
 import dagster as dg
+import polars as pl
 
 from crm_assets.checks.contract import Verdict
 from crm_assets.checks.gold import RemarketingBatches
@@ -77,17 +78,17 @@ def remarketing_assets(site: Site) -> list[dg.AssetsDefinition]:
         today = site.settings.today(site.tenant.timezone)
         if max(days) > today:
             raise dg.Failure(f"O dia {max(days)} ainda não chegou.", allow_retries=False)
-        warehouse = site.warehouse(context)
+        warehouse, ops = site.warehouse(context), site.ops(context)
         yield from commit(
             site,
             warehouse,
             BATCHES.name,
             [BATCHES],
-            partial(_write, site, days, today),
+            partial(_write, site, days, today, ops.actions()),
             reconciliations,
         )
         recent = warehouse.read(_RECENT, [today, RECENT_DAYS])
-        site.ops(context).append_actions(
+        ops.append_actions(
             [
                 Action(
                     kind="batch_selected",
@@ -106,14 +107,15 @@ def remarketing_assets(site: Site) -> list[dg.AssetsDefinition]:
     return [remarketing_batches]
 
 
-def _write(site: Site, days: list[date], today: date, tx: Transaction) -> dict[str, Metadata]:
-    held = tx.scalar(f"SELECT count(*) FROM {BATCHES.name} WHERE batch_date = ?", [today])
-    selects = today in days and not held
+def _write(
+    site: Site, days: list[date], today: date, log: pl.DataFrame, tx: Transaction
+) -> dict[str, Metadata]:
+    tx.execute(_SURVIVORS)
+    tx.execute(_OUTCOMES, {"today": today}, log=log)
+    selects = today in days and not tx.scalar(_SELECTED_BEFORE, {"today": today}, log=log)
     if selects:
         select_batch(tx, today, site.tenant.remarketing, site.tenant.currency)
     tx.execute(_JUST_SELECTED, {"day": today if selects else None})
-    tx.execute(_SURVIVORS)
-    tx.execute(_OUTCOMES, {"today": today})
     counted = tx.read(
         f"SELECT status, count(*) FROM {BATCHES.name} WHERE batch_date IN "
         f"(SELECT unnest($days::DATE[])) GROUP BY ALL ORDER BY 1",
@@ -135,7 +137,8 @@ def select_batch(tx: Transaction, day: date, rules: Remarketing, currency: str) 
     Eligible (rules 4.3): own customers with a valid mobile, not opted out, without open dispute,
     whose latest payment, refund and contact are absent or at least the window's days before `day`,
     by calendar days in the tenant's zone. Order (rules 4.4): never contacted, then longest since
-    contact, then lifetime value, then id. A number is called once.
+    contact, then lifetime value, then id. A number that several customers show is called once, and
+    only when each of them may be called.
     """
     kinds = ["mobile", "mobile_or_landline", *(["landline"] if rules.allow_landline else [])]
     tx.execute(
@@ -190,23 +193,29 @@ _SELECT = """
     ), earlier AS (
         SELECT ids.survivor_id AS customer_id, max(batch_date) AS batch_date
         FROM gold.remarketing_batches JOIN silver.customer_ids AS ids USING (customer_id)
-        WHERE status NOT IN ('pulado', 'nao_entregue') GROUP BY ids.survivor_id
-    ), eligible AS (
-        SELECT customers.*, ltv
+        WHERE status IN ('selecionado', 'entregue') GROUP BY ids.survivor_id
+    ), judged AS (
+        SELECT customers.*, ltv,
+               NOT opted_out AND NOT has_open_dispute
+                   AND coalesce($day - last_purchase_at::DATE >= $since_purchase, true)
+                   AND coalesce($day - last_refund_at::DATE >= $since_purchase, true)
+                   AND coalesce($day - last_contact_at::DATE >= $since_contact, true)
+                   AND coalesce($day - earlier.batch_date >= $since_contact, true) AS may_be_called
         FROM silver.customers AS customers
         LEFT JOIN lifetime USING (customer_id)
         LEFT JOIN earlier USING (customer_id)
-        WHERE phone_kind IN (SELECT unnest($kinds))
-          AND is_own AND NOT opted_out AND NOT has_open_dispute
+    ), eligible AS (
+        SELECT * FROM (
+            SELECT *, bool_and(may_be_called) OVER (PARTITION BY phone) AS number_is_free
+            FROM judged WHERE phone IS NOT NULL
+        )
+        WHERE number_is_free AND phone_kind IN (SELECT unnest($kinds)) AND is_own
           AND ($include_leads OR last_purchase_at IS NOT NULL)
-          AND coalesce($day - last_purchase_at::DATE >= $since_purchase, true)
-          AND coalesce($day - last_refund_at::DATE >= $since_purchase, true)
-          AND coalesce($day - last_contact_at::DATE >= $since_contact, true)
-          AND coalesce($day - earlier.batch_date >= $since_contact, true)
     ), once AS (
         SELECT * FROM eligible
         QUALIFY row_number() OVER (
-            PARTITION BY phone ORDER BY last_contact_at NULLS FIRST, ltv DESC NULLS LAST, customer_id
+            PARTITION BY phone
+            ORDER BY last_contact_at NULLS FIRST, ltv DESC NULLS LAST, customer_id
         ) = 1
     )
     SELECT $day::DATE AS batch_date,
@@ -229,7 +238,10 @@ _JUST_SELECTED = """
 _INSIDE_WINDOWS = """
     SELECT count(DISTINCT customer_id) FROM (
         SELECT customer_id FROM just_selected JOIN silver.sales AS sales USING (customer_id)
-        WHERE is_purchase AND batch_date - paid_at::DATE < $since_purchase
+        WHERE is_own AND (
+            is_purchase AND batch_date - paid_at::DATE < $since_purchase
+            OR batch_date - refunded_at::DATE < $since_purchase
+        )
         UNION ALL
         SELECT just_selected.customer_id FROM just_selected
         JOIN silver.customer_ids AS ids ON ids.survivor_id = just_selected.customer_id
@@ -242,23 +254,34 @@ _SURVIVORS = """
     FROM silver.customer_ids AS ids
     WHERE ids.customer_id = batches.customer_id AND ids.survivor_id <> ids.customer_id
 """
+# Read from the log itself, which may be newer than silver: a file delivered a minute ago must not
+# look undelivered. What the log says stands; what it does not say changes only an open place.
 _OUTCOMES = """
     UPDATE gold.remarketing_batches AS batches SET status = learnt.status
     FROM (
         SELECT batches.batch_date, batches.position,
-               CASE WHEN history.outcome IN ('pulado', 'entregue') THEN history.outcome
+               CASE WHEN said.is_skipped THEN 'pulado'
+                    WHEN said.is_delivered THEN 'entregue'
+                    WHEN batches.status <> 'selecionado' THEN batches.status
                     WHEN customers.opted_out THEN 'retirado'
                     WHEN batches.batch_date < $today THEN 'nao_entregue'
                     ELSE 'selecionado' END AS status
         FROM gold.remarketing_batches AS batches
         LEFT JOIN silver.customers AS customers USING (customer_id)
         LEFT JOIN (
-            SELECT day, ids.survivor_id AS customer_id, min(outcome) AS outcome
-            FROM silver.contact_history JOIN silver.customer_ids AS ids USING (customer_id)
-            WHERE kind = 'lote_remarketing' GROUP BY ALL
-        ) AS history ON history.day = batch_date AND history.customer_id = batches.customer_id
+            SELECT day, coalesce(ids.survivor_id, log.customer_id) AS customer_id,
+                   bool_or(kind = 'batch_skipped') AS is_skipped,
+                   bool_or(kind = 'batch_delivered') AS is_delivered
+            FROM log LEFT JOIN silver.customer_ids AS ids USING (customer_id)
+            WHERE kind IN ('batch_skipped', 'batch_delivered') GROUP BY ALL
+        ) AS said ON said.day = batch_date AND said.customer_id = batches.customer_id
     ) AS learnt
     WHERE learnt.batch_date = batches.batch_date AND learnt.position = batches.position
+"""
+# The log outlives the warehouse: a rebuilt one must not select a second batch for the day.
+_SELECTED_BEFORE = """
+    SELECT (SELECT count(*) FROM gold.remarketing_batches WHERE batch_date = $today)
+         + (SELECT count(*) FROM log WHERE kind = 'batch_selected' AND day = $today)
 """
 _RECENT = """
     SELECT batch_date, position, customer_id FROM gold.remarketing_batches

@@ -12,6 +12,7 @@ import dagster as dg
 from crm_assets.gold.audiences import audience_table
 from crm_assets.gold.files import export_audience, export_remarketing
 from crm_assets.gold.snapshot import serving_pointer
+from crm_assets.silver.contacts import LOG_POSITION
 from crm_assets.steps import DATABASE_ERRORS, FRESH_FOR, Events, Site, refine_pool
 from crm_resources.serving import point, prune
 
@@ -39,7 +40,7 @@ def serving_assets(site: Site) -> list[dg.AssetsDefinition]:
         **{name: f"FROM {name} ORDER BY ltv DESC, customer_id" for name in audiences},
         "meta.loads": "FROM bronze.loads ORDER BY source, slice",
         "meta.rejects": "SELECT source, reason, count(*) AS cells FROM bronze.rejects GROUP BY ALL",
-        "meta.contents": "SELECT coalesce(max(id), 0) AS last_action_id FROM bronze.crm_actions",
+        "meta.contents": f"FROM {LOG_POSITION}",
     }
     key = site.key("gold.serving")
 

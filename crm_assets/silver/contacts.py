@@ -21,6 +21,9 @@ OPT_OUTS = Table(
     "E-mails e telefones que não podem ser contatados, desde quando e por quê.",
 )
 
+LOG_POSITION = "silver.action_log_position"
+"""The last action that this step has read; bronze may already hold newer ones."""
+
 
 def contact_assets(site: Site) -> list[dg.AssetsDefinition]:
     """The step that reads the action log."""
@@ -39,28 +42,32 @@ def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
     today = site.settings.today(site.tenant.timezone)
     tx.replace_table(HISTORY.name, _HISTORY, {"today": today})
     tx.replace_table(OPT_OUTS.name, _OPT_OUTS)
+    tx.replace_table(LOG_POSITION, _LOG_POSITION)
     counted = tx.scalar(f"SELECT count(*) FROM {HISTORY.name} WHERE counts")
     return {HISTORY.name: {"contam como contato": counted}}
 
 
+_LOG_POSITION = "SELECT coalesce(max(id), 0) AS last_action_id FROM bronze.crm_actions"
+
 # A selection is a contact from the moment it is made until somebody marks it skipped, or its day
-# ends without the batch having been delivered (rules 3.2, 4.5).
+# ends without it having been delivered (rules 3.2, 4.5). Actions on one place may name the person
+# by ids that were merged in between.
 _HISTORY = """
-    WITH delivered AS (
-        SELECT DISTINCT day FROM bronze.crm_actions WHERE kind = 'batch_delivered'
-    ), skipped AS (
-        SELECT DISTINCT day, customer_id FROM bronze.crm_actions WHERE kind = 'batch_skipped'
+    WITH said AS (
+        SELECT actions.*, coalesce(survivor_id, customer_id) AS person
+        FROM bronze.crm_actions AS actions LEFT JOIN silver.customer_ids USING (customer_id)
+        WHERE kind IN ('batch_selected', 'batch_delivered', 'batch_skipped')
+    ), known AS (
+        SELECT day, person, bool_or(kind = 'batch_skipped') AS is_skipped,
+               bool_or(kind = 'batch_delivered') AS is_delivered
+        FROM said GROUP BY day, person
     ), selected AS (
-        SELECT actions.*,
-               CASE WHEN skipped.customer_id IS NOT NULL THEN 'pulado'
-                    WHEN delivered.day IS NOT NULL THEN 'entregue'
-                    WHEN actions.day < $today THEN 'nao_entregue'
+        SELECT said.*,
+               CASE WHEN is_skipped THEN 'pulado'
+                    WHEN is_delivered THEN 'entregue'
+                    WHEN day < $today THEN 'nao_entregue'
                     ELSE 'selecionado' END AS outcome
-        FROM bronze.crm_actions AS actions
-        LEFT JOIN delivered ON delivered.day = actions.day
-        LEFT JOIN skipped
-            ON skipped.day = actions.day AND skipped.customer_id = actions.customer_id
-        WHERE actions.kind = 'batch_selected'
+        FROM said JOIN known USING (day, person) WHERE kind = 'batch_selected'
     )
     SELECT 'acao:' || id AS contact_id, customer_id, day, occurred_at, 'whatsapp' AS channel,
            'lote_remarketing' AS kind, outcome, outcome IN ('selecionado', 'entregue') AS counts
@@ -73,8 +80,9 @@ _HISTORY = """
     WHERE remarketing_at IS NOT NULL AND xref.valid_to IS NULL
 """
 
-# ManyChat's false alone says only that no opt-in is known; true turned false is a revocation, and
-# no later import lifts it (rules 3.3).
+# ManyChat's false alone says only that no opt-in is known; true in one import and false in a later
+# one is a revocation, which no import lifts (rules 3.3). Two contacts of one import may differ, as
+# somebody's WhatsApp and Instagram do. A number that is no identity key can still say no.
 _OPT_OUTS = """
     WITH asked AS (
         SELECT key_kind, key, channel, occurred_at AS since, 'pedido' AS origin
@@ -82,13 +90,16 @@ _OPT_OUTS = """
         CROSS JOIN LATERAL (VALUES ('email', email_key), ('phone', phone_key)) AS k(key_kind, key)
         WHERE kind = 'opt_out' AND key IS NOT NULL
     ), optins AS (
-        SELECT key_kind, key, channel, optin, observed_at
+        SELECT key_kind, key, channel, bool_or(optin) AS optin, min(observed_at) AS observed_at
         FROM silver.contact_records
-        CROSS JOIN LATERAL (VALUES ('email', email_key), ('phone', phone_key)) AS k(key_kind, key)
+        CROSS JOIN LATERAL (
+            VALUES ('email', email_key), ('phone', coalesce(phone_key, phone))
+        ) AS k(key_kind, key)
         CROSS JOIN LATERAL (VALUES
             ('whatsapp', optin_whatsapp), ('sms', optin_sms), ('email', optin_email)
         ) AS o(channel, optin)
         WHERE source = 'manychat' AND key IS NOT NULL AND optin IS NOT NULL
+        GROUP BY key_kind, key, channel, split_part(record_id, ':', 2)
     ), revoked AS (
         SELECT * FROM optins
         QUALIFY NOT optin AND lag(optin) OVER (

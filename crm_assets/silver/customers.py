@@ -144,8 +144,8 @@ _BOUGHT = """
            bool_or(is_purchase AND NOT is_refunded) AS has_purchased,
            count(DISTINCT order_id) FILTER (WHERE is_eligible AND is_new_order) AS orders,
            max(paid_at) FILTER (WHERE is_purchase) AS last_purchase_at,
-           max(refunded_at) AS last_refund_at,
-           bool_or(is_disputed) AS has_open_dispute,
+           max(refunded_at) FILTER (WHERE is_own) AS last_refund_at,
+           bool_or(is_disputed AND is_own) AS has_open_dispute,
            any_value(slugs) AS slugs
     FROM silver.sales LEFT JOIN audiences USING (customer_id)
     WHERE customer_id IS NOT NULL GROUP BY customer_id
@@ -170,7 +170,7 @@ _CUSTOMERS = """
             ON key_kind = 'email' AND key = email_key
         UNION
         SELECT customer_id FROM members JOIN silver.opt_outs AS opt_outs
-            ON key_kind = 'phone' AND key = phone_key
+            ON key_kind = 'phone' AND key = coalesce(phone_key, phone)
     )
     SELECT survivors.customer_id, {columns},
            gathered.source, gathered.sources, gathered.records,

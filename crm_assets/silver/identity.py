@@ -13,7 +13,7 @@ from datetime import datetime
 from crm_resources.warehouse import Transaction
 
 MAX_ROUNDS = 64
-"""Each round at least halves the longest chain: 2^64 records. Reaching it is a fault, not an end."""
+"""Each round at least halves what is left of 2^64 records: reaching it is a fault, not an end."""
 
 
 class IdentityError(RuntimeError):
@@ -53,8 +53,8 @@ def assign_ids(tx: Transaction, now: datetime) -> None:
     """Give every component its id: update `customer_ids` and log `customer_merges`.
 
     A component keeps the oldest live id whose anchor it holds; a retired one comes back before a
-    new one is minted; an id whose anchor record is gone follows most of its old records.
-    Writes temp table `assigned(component, customer_id)`.
+    new one is minted; an id whose anchor record is gone follows most of its old records, or the
+    customer it was merged into. Writes temp table `assigned(component, customer_id)`.
     """
     tx.execute(_CANDIDATES)
     tx.execute(_ASSIGNED)
@@ -65,8 +65,13 @@ def assign_ids(tx: Transaction, now: datetime) -> None:
 
 
 def update_xref(tx: Transaction, now: datetime) -> None:
-    """Bring `customer_xref` to the new assignment; what no longer holds is closed at `now`."""
+    """Bring `customer_xref` to the new assignment; what no longer holds is closed at `now`.
+
+    A record that stays with its customer keeps its `valid_from` and learns the key that joins it
+    today, so that the table reads the same as after a full rebuild.
+    """
     tx.execute(_CURRENT_XREF)
+    tx.execute(_REFRESH_XREF)
     tx.execute(_CLOSE_XREF, [now])
     tx.execute(_OPEN_XREF, [now])
 
@@ -85,6 +90,7 @@ def _contract(tx: Transaction) -> None:
     else:
         raise IdentityError(f"os ponteiros não assentaram em {MAX_ROUNDS} saltos")
     tx.execute(_RELABEL)
+    tx.execute(_LIFT)
     tx.execute(_SHRINK)
 
 
@@ -129,11 +135,16 @@ _RELABEL = """
     SELECT labels.v, coalesce(parents.p, labels.label) AS label
     FROM labels LEFT JOIN parents ON parents.v = labels.label
 """
+# A statement of its own: in one with the inequality of `_SHRINK`, the optimiser joins the two
+# parents on that inequality first, which is every vertex with every other.
+_LIFT = """
+    CREATE OR REPLACE TEMP TABLE lifted AS
+    SELECT x.p AS a, y.p AS b
+    FROM edges JOIN parents AS x ON x.v = edges.a JOIN parents AS y ON y.v = edges.b
+"""
 _SHRINK = """
     CREATE OR REPLACE TEMP TABLE edges AS
-    SELECT DISTINCT least(x.p, y.p) AS a, greatest(x.p, y.p) AS b
-    FROM edges JOIN parents AS x ON x.v = edges.a JOIN parents AS y ON y.v = edges.b
-    WHERE x.p <> y.p
+    SELECT DISTINCT least(a, b) AS a, greatest(a, b) AS b FROM lifted WHERE a <> b
 """
 _COMPONENTS = """
     CREATE OR REPLACE TEMP TABLE components AS
@@ -181,22 +192,38 @@ _ASSIGNED = """
 """
 _NEXT_IDS = """
     CREATE OR REPLACE TEMP TABLE next_ids AS
-    SELECT ids.customer_id, ids.anchor, ids.minted_at, assigned.customer_id AS survivor_id
+    WITH claimed AS (
+        SELECT candidates.customer_id, assigned.customer_id AS survivor_id
+        FROM candidates JOIN assigned USING (component)
+    )
+    SELECT ids.customer_id, ids.anchor, ids.minted_at,
+           coalesce(own.survivor_id, heir.survivor_id) AS survivor_id
     FROM silver.customer_ids AS ids
-    LEFT JOIN candidates USING (customer_id)
-    LEFT JOIN assigned USING (component)
+    LEFT JOIN claimed AS own ON own.customer_id = ids.customer_id
+    LEFT JOIN claimed AS heir ON heir.customer_id = ids.survivor_id
     UNION ALL
     SELECT customer_id, anchor, ?::TIMESTAMPTZ, customer_id FROM assigned WHERE is_new
 """
+# A new id for records that were somebody's before is a split.
 _LOG = """
     INSERT INTO silver.customer_merges
+    WITH left_behind AS (
+        SELECT DISTINCT assigned.customer_id
+        FROM assigned
+        JOIN components USING (component)
+        JOIN silver.customer_xref AS xref USING (record_id)
+        WHERE is_new AND xref.valid_to IS NULL
+    )
     SELECT ?::TIMESTAMPTZ,
-           CASE WHEN old.customer_id IS NULL THEN 'mint'
+           CASE WHEN left_behind.customer_id IS NOT NULL THEN 'split'
+                WHEN old.customer_id IS NULL THEN 'mint'
                 WHEN new.survivor_id IS NULL THEN 'retire'
                 WHEN new.survivor_id = new.customer_id THEN 'revive'
                 ELSE 'merge' END,
            new.customer_id, new.survivor_id
-    FROM next_ids AS new LEFT JOIN silver.customer_ids AS old USING (customer_id)
+    FROM next_ids AS new
+    LEFT JOIN silver.customer_ids AS old USING (customer_id)
+    LEFT JOIN left_behind USING (customer_id)
     WHERE old.customer_id IS NULL OR old.survivor_id IS DISTINCT FROM new.survivor_id
     ORDER BY new.customer_id
 """
@@ -212,6 +239,15 @@ _CURRENT_XREF = """
     JOIN assigned USING (component)
     JOIN silver.contact_records AS records USING (record_id)
     LEFT JOIN joining USING (rid)
+"""
+_REFRESH_XREF = """
+    UPDATE silver.customer_xref AS held
+    SET joined_by = now.joined_by, key_hash = now.key_hash, source_id = now.source_id
+    FROM current_xref AS now
+    WHERE held.valid_to IS NULL
+      AND held.record_id = now.record_id AND held.customer_id = now.customer_id
+      AND (held.joined_by, held.key_hash, held.source_id)
+          IS DISTINCT FROM (now.joined_by, now.key_hash, now.source_id)
 """
 _CLOSE_XREF = """
     UPDATE silver.customer_xref SET valid_to = ?

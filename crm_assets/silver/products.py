@@ -25,10 +25,10 @@ def product_audiences(products: pl.DataFrame, audiences: Mapping[str, Audience])
     matches = [pl.when(rule).then(pl.lit(slug)) for slug, rule in named.items()]
     mapped = pl.any_horizontal(pl.lit(False), *named.values())
     own = pl.concat_list(matches).list.drop_nulls() if matches else pl.lit([], pl.List(pl.String))
-    return products.select(
-        pl.when(mapped).then(own).otherwise(pl.lit(rest, pl.List(pl.String))).alias("audiences"),
-        mapped.alias("is_mapped"),
-    )
+    return products.with_columns(
+        audiences=pl.when(mapped).then(own).otherwise(pl.lit(rest, pl.List(pl.String))),
+        is_mapped=mapped,
+    ).select("audiences", "is_mapped")
 
 
 def _names(audience: Audience) -> pl.Expr:

@@ -97,13 +97,8 @@ def contact_records(raw: pl.DataFrame, *, include_affiliates: bool = False) -> p
         how="horizontal",
     )
     country = pl.coalesce("address_country", "phone_region")
-    address_state = (
-        pl.when(pl.col("address_country") == "BR")
-        .then("uf")
-        .when(pl.col("address_country").is_null())
-        .then("uf")
-        .otherwise(pl.col("state_text"))
-    )
+    in_brazil = pl.col("address_country").fill_null("BR") == "BR"
+    address_state = pl.when(in_brazil).then("uf").otherwise("state_text")
     ddd_state = pl.when(country == "BR").then("phone_state")
     return frame.select(
         "record_id",
@@ -148,12 +143,14 @@ def contact_records(raw: pl.DataFrame, *, include_affiliates: bool = False) -> p
 
 
 def _best_phone(raw: pl.DataFrame, country: pl.Series, brazilian: pl.Series) -> pl.DataFrame:
-    """The first phone column when it holds a number, else the second."""
+    """The first phone column, or the second when only that one is a key, or a number at all."""
     first, second = (
         normalize_phones(raw[column], country, brazilian)
         for column in ("phone_text", "second_phone_text")
     )
-    use_first = first["e164"].is_not_null() | second["e164"].is_null()
+    use_first = first["phone_key"].is_not_null() | (
+        second["phone_key"].is_null() & (first["e164"].is_not_null() | second["e164"].is_null())
+    )
     chosen = first.select(
         pl.when(use_first).then(pl.col(name)).otherwise(second[name]).alias(name)
         for name in ("e164", "phone_key", "reason", "kind", "region", "area_code")
@@ -189,10 +186,14 @@ def _counts(tx: Transaction, column: str, table: str) -> str:
 _HOTMART = """
     WITH sales AS (
         SELECT * FROM bronze.hotmart_transactions
-        QUALIFY row_number() OVER (PARTITION BY transaction ORDER BY extracted_at DESC) = 1
+        QUALIFY row_number() OVER (
+            PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC
+        ) = 1
     ), buyers AS (
         SELECT * FROM bronze.hotmart_customers
-        QUALIFY row_number() OVER (PARTITION BY transaction ORDER BY extracted_at DESC) = 1
+        QUALIFY row_number() OVER (
+            PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC, raw::VARCHAR
+        ) = 1
     )
     SELECT 'hotmart:' || transaction AS record_id,
            'hotmart' AS source,

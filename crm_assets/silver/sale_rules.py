@@ -42,17 +42,20 @@ def sale_records_sql(*, include_affiliates: bool) -> str:
     return f"""
         WITH latest AS (
             SELECT * FROM bronze.hotmart_transactions
-            QUALIFY row_number() OVER (PARTITION BY transaction ORDER BY extracted_at DESC) = 1
+            QUALIFY row_number() OVER (
+                PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC
+            ) = 1
         ), reversals AS (
             SELECT transaction, max(seen_at) AS seen_at
             FROM bronze.hotmart_status_changes
-            WHERE to_status IN ('REFUNDED', 'CHARGEBACK')
+            WHERE upper(trim(to_status)) IN ('REFUNDED', 'CHARGEBACK')
             GROUP BY transaction
         ), classified AS (
             SELECT *,
                    CASE upper(trim(status)) {classes} ELSE 'unknown' END AS status_class,
                    CASE WHEN upper(trim(price_currency)) SIMILAR TO '[A-Z]{{3}}'
                         THEN upper(trim(price_currency)) END AS currency,
+                   upper(trim(fee_currency)) = currency AS fee_is_in_currency,
                    {own} AS is_own,
                    coalesce(recurrence_number, 1) > 1 AND (
                        payment_mode IN ({instalments})
@@ -63,14 +66,14 @@ def sale_records_sql(*, include_affiliates: bool) -> str:
         ), priced AS (
             SELECT *,
                    status_class IN ({once_paid}) AS was_paid,
-                   CASE WHEN fee_currency = currency THEN fee_base END AS base,
-                   CASE WHEN fee_currency = currency THEN fee_total END AS fees
+                   CASE WHEN fee_is_in_currency THEN fee_base END AS base,
+                   CASE WHEN fee_is_in_currency THEN fee_total END AS fees
             FROM classified
         )
         SELECT 'hotmart:' || transaction AS sale_id,
                'hotmart' AS source,
                'hotmart:' || transaction AS record_id,
-               regexp_replace(transaction, 'C[0-9]+$', '') AS order_id,
+               regexp_replace(transaction, '([0-9])C[0-9]+$', '\\1') AS order_id,
                status,
                status_class,
                product_id,

@@ -32,7 +32,7 @@ def sale_assets(site: Site) -> list[dg.AssetsDefinition]:
             "sales",
             [SALES],
             deps=["silver.sale_records", "silver.customer_xref"],
-            write=_write_sales,
+            write=partial(_write_sales, site),
         ),
         table_step(
             site,
@@ -44,18 +44,17 @@ def sale_assets(site: Site) -> list[dg.AssetsDefinition]:
     ]
 
 
-def _write_sales(tx: Transaction) -> dict[str, Metadata]:
+def _write_sales(site: Site, tx: Transaction) -> dict[str, Metadata]:
     tx.replace_table(SALES.name, _SALES)
     totals = tx.read(_TOTALS)
+    labels = ("pago", "pendente", "revertido", "em disputa", "revertido em parte")
     return {
         SALES.name: {
-            "sem cliente": tx.scalar(
-                f"SELECT count(*) FROM {SALES.name} WHERE customer_id IS NULL"
-            ),
+            **tx.read(_ODDITIES, [site.settings.now()]).row(0, named=True),
             **{
                 f"{label} ({currency})": str(total)
                 for currency, *sums in totals.rows()
-                for label, total in zip(("pago", "pendente", "revertido"), sums, strict=True)
+                for label, total in zip(labels, sums, strict=True)
                 if total
             },
         }
@@ -65,15 +64,14 @@ def _write_sales(tx: Transaction) -> dict[str, Metadata]:
 def _write_products(site: Site, tx: Transaction) -> dict[str, Metadata]:
     sold = tx.read(_PRODUCTS)
     mapped = product_audiences(sold.select("product_id", "name"), site.tenant.audiences)
-    products = pl.concat([sold, mapped], how="horizontal").select(
-        "product_id", "source", "name", "audiences", "is_mapped", "first_sold_at", "last_sold_at"
-    )
-    tx.replace_table(PRODUCTS.name, products)
-    unmapped = products.filter(~pl.col("is_mapped"))["name"].drop_nulls().to_list()
+    products = pl.concat([sold, mapped], how="horizontal")
+    tx.replace_table(PRODUCTS.name, products.drop("is_own"))
+    unmapped = products.filter(pl.col("is_own") & ~pl.col("is_mapped"))
+    names = unmapped.select(pl.coalesce("name", "product_id")).to_series().to_list()
     return {
         PRODUCTS.name: {
-            "produtos sem público próprio": len(unmapped),
-            "quais": ", ".join(unmapped[:10]) or "nenhum",
+            "produtos sem público próprio": len(names),
+            "quais": ", ".join(names[:10]) or "nenhum",
         }
     }
 
@@ -88,12 +86,24 @@ _TOTALS = """
     SELECT coalesce(currency, 'sem moeda') AS currency,
            sum(gross) FILTER (WHERE is_paid) AS paid,
            sum(gross) FILTER (WHERE status_class = 'pending') AS pending,
-           sum(gross) FILTER (WHERE is_refunded) AS reversed
+           sum(gross) FILTER (WHERE is_refunded) AS reversed,
+           sum(gross) FILTER (WHERE is_disputed) AS disputed,
+           sum(gross) FILTER (WHERE status_class = 'partial') AS partly
     FROM silver.sales GROUP BY ALL ORDER BY ALL
+"""
+_ODDITIES = """
+    SELECT count(*) FILTER (WHERE customer_id IS NULL) AS "sem cliente",
+           count(*) FILTER (WHERE is_paid AND is_own AND (gross IS NULL OR currency IS NULL))
+               AS "pagas sem valor ou moeda",
+           count(*) FILTER (WHERE is_eligible AND product_id IS NULL) AS "pagas sem produto",
+           count(*) FILTER (WHERE paid_at > ?) AS "com data no futuro",
+           count(*) FILTER (WHERE status_class = 'unknown') AS "em status desconhecido"
+    FROM silver.sales
 """
 _PRODUCTS = """
     SELECT product_id, source, arg_max(product_name, ordered_at) AS name,
-           min(ordered_at) AS first_sold_at, max(ordered_at) AS last_sold_at
+           min(ordered_at) AS first_sold_at, max(ordered_at) AS last_sold_at,
+           bool_or(is_own) AS is_own
     FROM silver.sale_records WHERE product_id IS NOT NULL
     GROUP BY product_id, source ORDER BY product_id, source
 """

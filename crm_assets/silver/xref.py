@@ -25,7 +25,7 @@ IDS = Table(
 MERGES = Table(
     "silver.customer_merges",
     CustomerMerges,
-    "O que aconteceu com os identificadores: criado, unido a outro, voltou, aposentado.",
+    "O que aconteceu com os identificadores: criado, separado, unido a outro, voltou, aposentado.",
 )
 
 
@@ -59,7 +59,7 @@ def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
         "SELECT max(n) FROM (SELECT count(*) AS n FROM components GROUP BY component)"
     )
     events = tx.read(
-        "SELECT event, count(*) FROM silver.customer_merges WHERE occurred_at = ? GROUP BY ALL ORDER BY 1",
+        f"SELECT event, count(*) FROM {MERGES.name} WHERE occurred_at = ? GROUP BY ALL ORDER BY 1",
         [now],
     )
     return {
