@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from crm_assets.settings import CHECKOUT, Environment, Settings, SettingsError, load_settings
 from crm_assets.tenants import Tenant, load_tenants
-from crm_console import age, err, local, out, span, tell_next, tell_plan, tell_round
+from crm_console import age, local, out, refuse, span, tell_next, tell_plan, tell_round, tell_tenant
 from crm_resources.locks import Busy, holder
 
 if TYPE_CHECKING:
@@ -58,10 +60,15 @@ def main() -> None:
     try:
         app()
     except SettingsError as error:
-        err.print(f"[red]{error}[/]")
+        refuse(error)
         sys.exit(2)
-    except Busy as error:
-        err.print(f"[red]{error}[/]")
+    except OSError as error:
+        refuse(f"{error.strerror or error}: {error.filename}." if error.filename else error)
+        sys.exit(1)
+    except RuntimeError as error:
+        if not type(error).__module__.startswith("crm_"):
+            raise
+        refuse(error)
         sys.exit(1)
 
 
@@ -89,7 +96,7 @@ def run(
         from crm_assets.plan import Landed
 
         for one in tenants:
-            known = _ops(settings, one).loads() if _has_ops(settings, one) else []
+            known = _ops(settings, one).loads() if _has_ops(settings, one) else ()
             tell_plan(settings, one, stages, Landed(loads=known))
         return
     if settings.environment is Environment.HML:
@@ -141,7 +148,7 @@ def status(tenant: TenantOption = None) -> None:
     settings = load_settings()
     for one in _tenants(settings, tenant):
         folder = settings.store_folder(one.slug)
-        out.print(f"[bold]{one.name}[/] ({one.slug}, {settings.environment})")
+        tell_tenant(settings, one)
         table = Table("fonte", "última leitura", "idade", box=None, pad_edge=False)
         if not _has_ops(settings, one):
             out.print("Nenhuma rodada ainda: comece com `uv run crm run`.")
@@ -152,11 +159,11 @@ def status(tenant: TenantOption = None) -> None:
         out.print(table)
         for lock in ("run.lock", "refine.lock", "warehouse.duckdb.lock"):
             if held := holder(folder / lock):
-                out.print(f"em andamento: {held}")
+                out.print(escape(f"em andamento: {held}"))
         for incident in ops.open_incidents():
-            out.print(f"[red]falhou[/] {incident.subject}: {incident.detail}")
+            out.print(f"[red]falhou[/] {escape(f'{incident.subject}: {incident.detail}')}")
         for line in published(settings, one):
-            out.print(line)
+            out.print(escape(line))
 
 
 @app.command()
@@ -174,7 +181,7 @@ def dev(
         f"{settings.schedule_time:%H:%M}. Ctrl+C encerra."
     )
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(CHECKOUT / "workspace.yaml")]
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603
         [*command, "-h", "127.0.0.1", "-p", str(port)],
         env={**os.environ, "CRM_SCHEDULES_ON": "1"},
         cwd=CHECKOUT,
@@ -195,12 +202,12 @@ def doctor(tenant: TenantOption = None) -> None:
 
     settings = load_settings()
     healthy = True
-    out.print(f"ENVIRONMENT={settings.environment} CRM_HOME={settings.home}")
+    out.print(escape(f"ENVIRONMENT={settings.environment} CRM_HOME={settings.home}"))
     for one in _tenants(settings, tenant):
-        out.print(f"[bold]{one.name}[/] ({one.slug})")
+        tell_tenant(settings, one)
         for finding in examine(settings, one):
             mark = "[green]ok[/]" if finding.ok else "[red]falta[/]"
-            out.print(f"  {mark} {finding.subject}: {finding.detail}")
+            out.print(f"  {mark} {escape(f'{finding.subject}: {finding.detail}')}")
             healthy = healthy and finding.ok
     sys.exit(0 if healthy else 1)
 
@@ -228,7 +235,7 @@ def import_manychat(
 
         told = [preview(file, settings, one) for file in files]
         for file, effect in zip(files, told, strict=True):
-            out.print(f"{file.name}: {effect}")
+            out.print(escape(f"{file.name}: {effect}"))
         sys.exit(0 if all(effect.accepted for effect in told) else 1)
     ok = _run_tenant(settings, one, ("manychat", "actions", "refine"), files=files, wait=wait)
     sys.exit(0 if ok else 1)
@@ -311,6 +318,10 @@ def sandbox_hotmart(
         raise typer.BadParameter(f"--faults: {error.errors()[0]['msg']}") from None
     except (SandboxDataError, OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        _fail(f"A porta {port} já está em uso: escolha outra com --port.")
     url = f"http://127.0.0.1:{port}"
     out.print(
         f"{len(sales)} vendas em {url}\n"
@@ -337,7 +348,7 @@ def _run_tenant(
     from crm_assets.rounds import STAGES, run_round
 
     _prepare_instance(settings)
-    out.print(f"[bold]{tenant.name}[/] ({tenant.slug}, {settings.environment})")
+    tell_tenant(settings, tenant)
     with (
         out.status("abrindo") as spinner,
         dg.DagsterInstance.get() as instance,
@@ -346,18 +357,22 @@ def _run_tenant(
         def told(stage: str, request: IngestRequest | None) -> None:
             spinner.update(f"{stage} {span(request.slices) if request else ''}")
 
-        done = run_round(
-            site_of(tenant, settings),
-            build(settings, {tenant.slug: tenant}),
-            instance,
-            stages=stages or STAGES,
-            files=files,
-            wait=wait,
-            told=told,
-        )
+        try:
+            done = run_round(
+                site_of(tenant, settings),
+                build(settings, {tenant.slug: tenant}),
+                instance,
+                stages=stages or STAGES,
+                files=files,
+                wait=wait,
+                told=told,
+            )
+        except Busy as busy:
+            refuse(busy)
+            return False
     tell_round(settings, tenant, done)
     for line in published(settings, tenant):
-        out.print(line)
+        out.print(escape(line))
     return done.ok
 
 
@@ -378,7 +393,9 @@ def _tell_export(
     if made.path is None:
         out.print("Ninguém para listar; nenhum arquivo foi feito.")
         return
-    out.print(f"{made.path}\n{made.rows} pessoas, {made.excluded} fora por pedido ou por pulo")
+    out.print(
+        escape(f"{made.path}\n{made.rows} pessoas, {made.excluded} fora por pedido ou por pulo")
+    )
 
 
 def _demo_environment(sample: Path) -> dict[str, str]:
@@ -397,6 +414,9 @@ def _demo_environment(sample: Path) -> dict[str, str]:
         "HOTMART_END_DATE": "",
         "HOTMART_API_URL": url,
         "HOTMART_AUTH_URL": url,
+        "SCHEDULE_TIME": "",
+        "CRM_OPS_URL": "",
+        "CRM_LOCATION_TENANTS": "",
     }
 
 
@@ -404,7 +424,9 @@ def _prepare_instance(settings: Settings) -> None:
     """A lasting Dagster instance of this environment, with our dagster.yaml."""
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    shutil.copyfile(CHECKOUT / "dagster.yaml", home / "dagster.yaml")
+    draft = home / f".dagster.yaml.{os.getpid()}"
+    shutil.copyfile(CHECKOUT / "dagster.yaml", draft)
+    draft.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
 
 
@@ -448,7 +470,7 @@ def _stages(only: str | None, known: Sequence[str]) -> Sequence[str]:
 
 
 def _fail(message: str) -> NoReturn:
-    err.print(f"[red]{message}[/]")
+    refuse(message)
     sys.exit(1)
 
 

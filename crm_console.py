@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from crm_assets.bronze.manychat_inbox import arrivals
 from crm_assets.plan import Landed, plan_hotmart
-from crm_assets.settings import Environment, Settings
+from crm_assets.settings import Settings
 from crm_assets.slices import zone
 from crm_assets.tenants import Tenant
 
 if TYPE_CHECKING:
     from crm_assets.rounds import Round, RunOutcome
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+_FATE = {
+    "received": "será importado",
+    "landed": "já importado, nada a fazer",
+    "refused": "recusado antes, fica como está até mudar",
+}
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def refuse(message: object) -> None:
+    """One sentence on stderr."""
+    err.print(f"[red]{escape(str(message))}[/]")
+
+
+def tell_tenant(settings: Settings, tenant: Tenant) -> None:
+    """Whose turn it is."""
+    out.print(f"[bold]{escape(tenant.name)}[/] ({tenant.slug}, {settings.environment})")
 
 
 def tell_round(settings: Settings, tenant: Tenant, done: Round) -> None:
     """What a round did, what failed, and what is stale because of it."""
     for receipt in done.receipts:
-        out.print(f"  arquivo {receipt.path.name}: {receipt.note}")
+        out.print(escape(f"  arquivo {receipt.path.name}: {receipt.note}"))
     for outcome in done.outcomes:
         mark = "[green]✓[/]" if outcome.ok else "[red]✗[/]"
         out.print(f"  {mark} {_outcome_line(outcome)}")
         for message in outcome.errors:
-            err.print(f"    [red]{message}[/]")
+            err.print(f"    [red]{escape(message)}[/]")
     if done.failed_sources and any(outcome.stage == "refine" for outcome in done.outcomes):
         stale = ", ".join(
             f"{source} ({age(settings, at)})"
@@ -38,27 +56,28 @@ def tell_round(settings: Settings, tenant: Tenant, done: Round) -> None:
             if any(source.startswith(failed) for failed in done.failed_sources)
         )
         err.print(f"  [yellow]O resultado usa dados antigos de: {stale}[/]")
-    if settings.environment is Environment.DEV:
-        out.print("  Hotmart: só ontem; use prd ou um backfill")
     folder = settings.output_folder(tenant.slug)
     if folder.exists():
-        out.print(f"  arquivos em {folder}")
+        out.print(escape(f"  arquivos em {folder}"))
 
 
 def tell_plan(settings: Settings, tenant: Tenant, stages: Sequence[str], known: Landed) -> None:
     """What a round would read, without reading it."""
-    out.print(f"[bold]{tenant.name}[/] ({tenant.slug}, {settings.environment}): nada será lido")
-    if "hotmart" in stages:
+    tell_tenant(settings, tenant)
+    out.print("  nada será lido nem gravado; uma rodada faria:")
+    if "hotmart" in stages and tenant.hotmart.enabled:
         rows = {load.slice: load.rows for load in known.of("hotmart_transactions").values()}
         for request in plan_hotmart(tenant, settings.environment, settings.now(), known):
             calls = sum(2 * (1 + rows.get(key, 0) // 500) for key in request.slices)
             note = f"; {request.note}" if request.note else ""
             out.print(f"  hotmart {span(request.slices)}: cerca de {calls} chamadas{note}")
-    if "manychat" in stages:
+    if "manychat" in stages and tenant.manychat.enabled:
+        held = {load.content_sha256: load.status for load in known.of("manychat").values()}
         for arrival in arrivals(settings.input_folder(tenant.slug, "manychat")):
-            out.print(f"  arquivo {arrival.path.name} ({arrival.size} bytes)")
+            status = held.get(hashlib.sha256(arrival.path.read_bytes()).hexdigest(), "received")
+            out.print(escape(f"  arquivo {arrival.path.name}: {_FATE[status]}"))
     if "refine" in stages:
-        out.print(f"  refine do dia {settings.today(tenant.timezone)}")
+        out.print(f"  refine do dia {settings.today(tenant.timezone):%d/%m/%Y}")
 
 
 def tell_next(env_file: Path) -> None:
@@ -76,7 +95,7 @@ def tell_next(env_file: Path) -> None:
         "run",
         "dev                 (interface do Dagster em http://127.0.0.1:3000)",
     ):
-        out.print(f"  {prefix} {command}", soft_wrap=True)
+        out.print(escape(f"  {prefix} {command}"))
 
 
 def age(settings: Settings, at: datetime | None) -> str:
@@ -102,6 +121,7 @@ def span(slices: Sequence[str]) -> str:
 
 
 def _outcome_line(outcome: RunOutcome) -> str:
-    rows = ", ".join(f"{table} {count}" for table, count in outcome.rows.items())
     where = "" if outcome.stage == "refine" else span(outcome.slices)
-    return f"{outcome.stage} {where} ({outcome.seconds:.1f} s) {rows}".replace("  ", " ")
+    took = f"({outcome.seconds:.1f} s)" if outcome.seconds else ""
+    rows = ", ".join(f"{table} {count}" for table, count in outcome.rows.items())
+    return escape(" ".join(filter(None, (outcome.stage, where, took, rows, outcome.note))))

@@ -7,9 +7,10 @@ it is switched on in the UI, by the tenant file (`schedules_on`) or by `crm dev`
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -36,6 +37,7 @@ TENANT_TAG = "crm/tenant"
 STAGE_TAG = "crm/stage"
 BY_TAG = "crm/by"
 BY_COMMAND = "command"
+RUN_FAILED = "run_failed"
 SCHEDULES_ON = "CRM_SCHEDULES_ON"
 ACTIONS_EVERY_SECONDS = 15 * 60
 
@@ -44,6 +46,12 @@ _BRONZE_OF = {
     "manychat": ("bronze.manychat_contacts",),
     "actions": ("bronze.crm_actions",),
 }
+_FINISHED = [
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+]
+_FAILURES = (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE)
 _ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -85,7 +93,7 @@ def automation(site: Site, assets: Sequence[dg.AssetsDefinition]) -> dg.Definiti
             wiring.manychat_files(ingest["manychat"]),
             wiring.crm_actions(ingest["actions"]),
             wiring.refine_after_ingest(refine),
-            wiring.failures([*ingest.values(), refine]),
+            *wiring.incidents({**ingest, "refine": refine}),
         ],
     )
 
@@ -120,7 +128,7 @@ class _Automation:
 
     @property
     def _on(self) -> bool:
-        return self.site.tenant.schedules_on or bool(os.environ.get(SCHEDULES_ON))
+        return self.site.tenant.schedules_on or os.environ.get(SCHEDULES_ON, "0") not in {"", "0"}
 
     @property
     def _schedule_status(self) -> dg.DefaultScheduleStatus:
@@ -148,10 +156,11 @@ class _Automation:
         def hotmart_daily(
             context: dg.ScheduleEvaluationContext,
         ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-            known = landed(self.site, self.site.ops(context), context.instance)
+            ops = self.site.ops(context)
             try:
-                requests = plan(self.site, "hotmart", known)
+                requests = plan(self.site, "hotmart", Landed(loads=ops.loads()))
             except SettingsError as error:
+                ops.open_incident(RUN_FAILED, "hotmart", str(error), self.site.settings.now())
                 yield dg.SkipReason(str(error))
                 return
             for request in requests:
@@ -163,7 +172,11 @@ class _Automation:
         return hotmart_daily
 
     def manychat_files(self, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-        """New contact files: taken once they stand still between two ticks."""
+        """New contact files: taken once they stand still between two ticks.
+
+        Files that wait are requested once a day as long as no import runs, so that one which
+        failed for a passing reason is tried again.
+        """
 
         @dg.sensor(
             name=f"{job_name(self.site, 'manychat')}_files",
@@ -185,23 +198,23 @@ class _Automation:
                 receive(arrival.path, site.settings, site.tenant, ops, day=today)
                 for arrival in ready
             ]
-            taken = {
-                **{a.path.name: a.stamp for a in found if _taken(a, seen)},
-                **{a.path.name: a.stamp for a in ready},
-            }
+            taken = look([a for a in found if a in ready or _taken(a, seen)])
             cursor = json.dumps({"look": look(found), "taken": taken})
-            new = [receipt.slice for receipt in receipts if receipt.slice]
+            loads = ops.loads(MANYCHAT)
             files = site.partitions.files
             known = context.instance.get_dynamic_partitions(files.name or "")
-            added = [key for key in dict.fromkeys(new) if key not in known]
+            waiting = [load.slice for load in loads if load.status == "received"]
+            added = [key for key in waiting if key not in known]
+            busy = self._runs(context.instance, job=job.name, statuses=_ACTIVE)
             requests = [
-                dg.RunRequest(tags=request.tags)
-                for request in plan_manychat(
-                    Landed(loads=ops.loads(MANYCHAT), file_keys=[*known, *added])
+                dg.RunRequest(
+                    run_key=f"{today}:{request.slices[0]}:{request.slices[-1]}", tags=request.tags
                 )
-                if set(request.slices) & set(new)
+                for request in plan_manychat(Landed(loads=loads, file_keys=[*known, *added]))
+                if not busy
             ]
-            told = "; ".join(f"{receipt.path.name}: {receipt.note}" for receipt in receipts)
+            notes = Counter(receipt.note for receipt in receipts)
+            told = "; ".join(f"{note} ({count})" for note, count in notes.items())
             return dg.SensorResult(
                 run_requests=requests,
                 skip_reason=None if requests else dg.SkipReason(told or "nenhum arquivo novo"),
@@ -226,7 +239,8 @@ class _Automation:
             known = landed(self.site, self.site.ops(context), context.instance)
             if not plan_actions(known):
                 return dg.SkipReason("nenhuma decisão nova")
-            return dg.RunRequest(run_key=f"actions:{known.last_action_id}")
+            today = self.site.settings.today(self.site.tenant.timezone)
+            return dg.RunRequest(run_key=f"{today}:{known.last_action_id}")
 
         return actions_log
 
@@ -280,32 +294,83 @@ class _Automation:
         self,
         instance: dg.DagsterInstance,
         stage: str | None = None,
+        job: str | None = None,
         statuses: Sequence[dg.DagsterRunStatus] | None = None,
     ) -> Sequence[dg.RunRecord]:
         tags = {TENANT_TAG: self.site.tenant.slug} | ({STAGE_TAG: stage} if stage else {})
-        return instance.get_run_records(dg.RunsFilter(tags=tags, statuses=statuses), limit=20)
+        wanted = dg.RunsFilter(tags=tags, job_name=job, statuses=statuses)
+        return instance.get_run_records(wanted, limit=20)
 
-    def failures(self, jobs: Sequence[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
-        """Keep one open incident per job that failed; `crm status` shows it."""
+    def incidents(
+        self, jobs: Mapping[str, UnresolvedAssetJobDefinition]
+    ) -> list[dg.SensorDefinition]:
+        """Keep one open incident per stage whose last run failed; `crm status` shows it.
+
+        Args:
+            jobs: by stage; a job's last run decides, in whichever order the two sensors look.
+        """
+        stages = {job.name: stage for stage, job in jobs.items()}
+
+        def settle(context: dg.RunStatusSensorContext) -> None:
+            run, instance = context.dagster_run, context.instance
+            last = self._runs(instance, job=run.job_name, statuses=_FINISHED)
+            if last and last[0].dagster_run.run_id != run.run_id:
+                return
+            ops = OpsStore(ops_url(self.site), self.site.tenant.slug)
+            stage, now = stages[run.job_name], self.site.settings.now()
+            if run.is_success:
+                ops.close_incident(RUN_FAILED, stage, now)
+                return
+            failures = instance.all_logs(run.run_id, of_type=set(_FAILURES))
+            events = [entry.dagster_event for entry in failures if entry.dagster_event]
+            told = sentences(events) or (f"execução {run.run_id[:8]}",)
+            ops.open_incident(RUN_FAILED, stage, told[0], now)
+
+        name = job_name(self.site, "runs")
 
         @dg.run_failure_sensor(
-            name=f"{job_name(self.site, 'runs')}_failed",
-            monitored_jobs=list(jobs),
+            name=f"{name}_failed",
+            monitored_jobs=list(jobs.values()),
             default_status=self._sensor_status,
-            description="Registra cada execução que falhou até que uma volte a dar certo.",
+            description="Registra cada etapa que falhou.",
         )
-        def runs_failed(
-            context: dg.RunFailureSensorContext,
-        ) -> None:
-            ops = OpsStore(ops_url(self.site), self.site.tenant.slug)
-            ops.open_incident(
-                "run_failed",
-                context.dagster_run.job_name,
-                f"execução {context.dagster_run.run_id[:8]}",
-                datetime.now(tz=self.site.settings.now().tzinfo),
-            )
+        def runs_failed(context: dg.RunFailureSensorContext) -> None:
+            settle(context)
 
-        return runs_failed
+        @dg.run_status_sensor(
+            run_status=dg.DagsterRunStatus.SUCCESS,
+            name=f"{name}_succeeded",
+            monitored_jobs=list(jobs.values()),
+            default_status=self._sensor_status,
+            description="Dá baixa na falha de uma etapa que voltou a dar certo.",
+        )
+        def runs_succeeded(context: dg.RunStatusSensorContext) -> None:
+            settle(context)
+
+        return [runs_failed, runs_succeeded]
+
+
+def sentences(events: Iterable[dg.DagsterEvent]) -> tuple[str, ...]:
+    """Why a run failed, one sentence per failed step, or of the run itself when no step began."""
+    of_steps = [_step_sentence(e.step_failure_data) for e in events if e.is_step_failure]
+    of_run = [
+        _first_line(e.job_failure_data.error)
+        for e in events
+        if e.event_type is dg.DagsterEventType.RUN_FAILURE and e.job_failure_data.error
+    ]
+    return tuple(of_steps or of_run)
+
+
+def _step_sentence(data: Any) -> str:
+    if data.user_failure_data and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    return _first_line(data.error)
+
+
+def _first_line(error: Any) -> str:
+    while error.cause:
+        error = error.cause
+    return str(error.message).strip().splitlines()[0]
 
 
 def ops_url(site: Site) -> str:
@@ -315,5 +380,5 @@ def ops_url(site: Site) -> str:
     )
 
 
-def _taken(arrival: Arrival, taken: dict[str, str]) -> bool:
-    return taken.get(arrival.path.name) == arrival.stamp
+def _taken(arrival: Arrival, taken: Mapping[str, str]) -> bool:
+    return taken.get(arrival.label) == arrival.stamp

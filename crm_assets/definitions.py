@@ -106,7 +106,8 @@ def selected_tenants(settings: Settings) -> dict[str, Tenant]:
         SettingsError: the narrowing variable names an unknown tenant.
     """
     tenants = load_tenants(settings, os.environ)
-    wanted = [slug for slug in os.environ.get("CRM_LOCATION_TENANTS", "").split(",") if slug]
+    named = os.environ.get("CRM_LOCATION_TENANTS", "").split(",")
+    wanted = [slug.strip() for slug in named if slug.strip()]
     unknown = [slug for slug in wanted if slug not in tenants]
     if unknown:
         raise SettingsError(f"CRM_LOCATION_TENANTS cita a empresa desconhecida {unknown[0]!r}.")

@@ -34,8 +34,8 @@ class Partitions:
     @classmethod
     def of(cls, tenant: Tenant, settings: Settings) -> Partitions:
         """The partitions of `tenant` as seen at the clock of `settings`."""
-        first_month = month_of(tenant.hotmart.start_date or HISTORY_START)
         today = settings.today(tenant.timezone)
+        first_month = month_of(min(tenant.hotmart.start_date or HISTORY_START, today))
         real_today = datetime.now(zone(tenant)).date()
         next_month = month_of(month_of(today) + timedelta(days=31))
         return cls(

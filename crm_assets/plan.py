@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 from crm_assets.settings import Environment, SettingsError
-from crm_assets.slices import month_keys, month_of, zone
+from crm_assets.slices import end_of_day, month_keys, month_of, start_of_day, zone
 from crm_assets.tenants import Tenant
 from crm_resources.ops import Load
 
@@ -74,20 +74,31 @@ def plan_hotmart(
     """Slices to read now: `prd` incremental, `hml` the previous month, `dev` yesterday (rules 1.1).
 
     Raises:
-        SettingsError: `prd` has no start date.
+        SettingsError: `prd` has no start date, or there is nothing to read after it.
     """
     today = now.astimezone(zone(tenant)).date()
-    if environment is Environment.DEV:
-        return [_yesterday(tenant, today)]
-    if environment is Environment.HML:
-        previous = month_of(month_of(today) - timedelta(days=1))
-        return [IngestRequest("hotmart", (previous.isoformat(),), note="mês anterior inteiro")]
     first = tenant.hotmart.start_date
-    if first is None:
+    if first is None and environment is Environment.PRD:
         raise SettingsError(
             f"Falta HOTMART_START_DATE (AAAA-MM-DD) da empresa {tenant.slug}: "
             "sem ela não se sabe desde quando ler."
         )
+    wanted = {
+        Environment.DEV: today - timedelta(days=1),
+        Environment.HML: month_of(today) - timedelta(days=1),
+        Environment.PRD: today,
+    }[environment]
+    if first and month_of(first) > wanted:
+        raise SettingsError(
+            f"HOTMART_START_DATE ({first}) da empresa {tenant.slug} vem depois do que o ambiente "
+            f"{environment} lê hoje ({wanted}): não há o que ler."
+        )
+    if environment is Environment.DEV:
+        return [_one_day(tenant, wanted)]
+    if environment is Environment.HML:
+        key = month_of(wanted).isoformat()
+        return [IngestRequest("hotmart", (key,), note="mês anterior inteiro")]
+    assert first
     last = min(today, tenant.hotmart.end_date or today)
     keys = month_keys(first, last)
     due = due_slices(tenant, keys, now, [landed.of(source) for source in HOTMART_SOURCES])
@@ -97,7 +108,14 @@ def plan_hotmart(
 def due_slices(
     tenant: Tenant, keys: Sequence[str], now: datetime, held: Sequence[Mapping[str, Load]]
 ) -> list[str]:
-    """Slices without a complete read, touched by late changes, or not re-read for a week."""
+    """Slices without a complete read, touched by late changes, or not re-read for a week.
+
+    Args:
+        tenant: whose settings say how far changes reach back.
+        keys: the slices that exist.
+        now: the present.
+        held: per endpoint, the latest load of each slice.
+    """
     today = now.astimezone(zone(tenant)).date()
     fresh_from = month_of(today - timedelta(days=tenant.hotmart.refresh_days)).isoformat()
     stale_before = now - timedelta(days=tenant.hotmart.full_refresh_days)
@@ -106,10 +124,24 @@ def due_slices(
         for key in keys
         if key >= fresh_from
         or any(
-            key not in loads or not loads[key].complete or loads[key].at <= stale_before
+            key not in loads or not is_complete(tenant, loads[key]) or loads[key].at <= stale_before
             for loads in held
         )
     ]
+
+
+def is_complete(tenant: Tenant, load: Load) -> bool:
+    """Whether a load read its whole month, or all of it up to the configured last day."""
+    end = tenant.hotmart.end_date
+    month = date.fromisoformat(load.slice)
+    if end is None or month_of(end) != month:
+        return load.complete
+    return load.complete or (
+        load.window_start is not None
+        and load.window_end is not None
+        and load.window_start <= start_of_day(tenant, month)
+        and load.window_end >= end_of_day(tenant, end)
+    )
 
 
 def plan_manychat(landed: Landed) -> list[IngestRequest]:
@@ -177,13 +209,10 @@ def daily_instant(tenant: Tenant, schedule_time: time, day: date) -> datetime:
     return datetime.combine(day, schedule_time, zone(tenant))
 
 
-def _yesterday(tenant: Tenant, today: date) -> IngestRequest:
-    day = today - timedelta(days=1)
-    start = datetime.combine(day, time(), zone(tenant))
-    end = datetime.combine(today, time(), zone(tenant)) - timedelta(milliseconds=1)
+def _one_day(tenant: Tenant, day: date) -> IngestRequest:
     return IngestRequest(
         "hotmart",
         (month_of(day).isoformat(),),
-        window=(start, end),
+        window=(start_of_day(tenant, day), end_of_day(tenant, day)),
         note="só ontem; use prd ou um backfill",
     )

@@ -44,16 +44,9 @@ def preview(file: Path, settings: Settings, tenant: Tenant) -> Effect:
         contacts = read_contacts(content, timezone=tenant.timezone, now=settings.now())
     except RefusedFile as refusal:
         return Effect(False, f"recusado: {refusal}")
-    frame = contacts.frame
-    phones = [normalize_phones(frame[name])["phone_key"] for name in ("whatsapp_phone", "phone")]
-    keys = pl.DataFrame(
-        {
-            "line": frame["line"],
-            "email": normalize_emails(frame["email"])["email_key"],
-            "phone": pl.select(pl.coalesce(*map(pl.lit, phones))).to_series()
-            if len(frame)
-            else pl.Series([], dtype=pl.String),
-        }
+    keys = contacts.frame.select(
+        email=normalize_emails(contacts.frame["email"])["email_key"],
+        phone=_phone_keys(contacts.frame),
     )
     usable = keys.filter(pl.col("email").is_not_null() | pl.col("phone").is_not_null())
     held = _held_keys(settings, tenant)
@@ -61,10 +54,24 @@ def preview(file: Path, settings: Settings, tenant: Tenant) -> Effect:
     unmapped = f"; colunas próprias: {', '.join(contacts.unmapped)}" if contacts.unmapped else ""
     return Effect(
         True,
-        f"{len(frame)} linhas: {len(usable) - len(known)} de pessoas novas, "
-        f"{len(known)} de clientes que já existem, {len(frame) - len(usable)} sem e-mail nem "
+        f"{len(keys)} linhas: {len(usable) - len(known)} de pessoas novas, "
+        f"{len(known)} de clientes que já existem, {len(keys) - len(usable)} sem e-mail nem "
         f"telefone, {len(contacts.rejects)} células rejeitadas{unmapped}",
     )
+
+
+def _phone_keys(contacts: pl.DataFrame) -> pl.Series:
+    """Keys of the WhatsApp number, or of the other one where that holds none."""
+    brazilian = contacts["locale"].str.contains(r"(?i)^pt[_-]br").fill_null(False)
+    first, second = (
+        normalize_phones(contacts[name], brazilian=brazilian)
+        for name in ("whatsapp_phone", "phone")
+    )
+    return pl.select(
+        pl.when(first["e164"].is_not_null() | second["e164"].is_null())
+        .then(first["phone_key"])
+        .otherwise(second["phone_key"])
+    ).to_series()
 
 
 def _is_landed(content: bytes, settings: Settings, tenant: Tenant) -> bool:

@@ -7,17 +7,18 @@ stale. Two rounds of one tenant never run at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
 
 import dagster as dg
 
 from crm_assets.automation import (
     BY_COMMAND,
     BY_TAG,
+    RUN_FAILED,
     SOURCES,
     STAGE_TAG,
     TENANT_TAG,
@@ -25,16 +26,16 @@ from crm_assets.automation import (
     landed,
     ops_url,
     plan,
+    sentences,
 )
 from crm_assets.bronze.manychat_inbox import Receipt, arrivals, look, receive, settled
 from crm_assets.plan import IngestRequest, source_ages
 from crm_assets.settings import SettingsError
-from crm_assets.steps import Site
-from crm_resources.locks import hold
+from crm_assets.steps import Site, refine_pool
+from crm_resources.locks import Busy, hold
 from crm_resources.ops import OpsStore
 
 REFINE = "refine"
-RUN_FAILED = "run_failed"
 STAGES = (*SOURCES, REFINE)
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The command tells its own story; the whole log of a run is in the UI."""
@@ -54,6 +55,7 @@ class RunOutcome:
         rows: rows per table materialised.
         errors: one sentence per failed step.
         seconds: how long it took.
+        note: what a person should know about it.
     """
 
     stage: str
@@ -62,6 +64,7 @@ class RunOutcome:
     rows: Mapping[str, int] = field(default_factory=dict)
     errors: tuple[str, ...] = ()
     seconds: float = 0.0
+    note: str = ""
 
 
 @dataclass
@@ -125,6 +128,12 @@ def run_round(
         done = Round()
         if "manychat" in stages:
             done.receipts = take_files(site, ops, instance, files)
+            if files is not None:
+                done.outcomes += [
+                    RunOutcome("manychat", (), ok=False, errors=(f"{r.path.name}: {r.note}",))
+                    for r in done.receipts
+                    if r.refused
+                ]
         for source in (stage for stage in stages if stage != REFINE):
             try:
                 requests = plan(site, source, landed(site, ops, instance))
@@ -134,6 +143,8 @@ def run_round(
             for request in requests:
                 told(source, request)
                 done.outcomes.append(_execute(site, definitions, instance, source, request))
+            if all(outcome.stage != source for outcome in done.outcomes):
+                done.outcomes.append(RunOutcome(source, (), ok=True, note="nada novo"))
         if REFINE in stages:
             told(REFINE, None)
             today = site.settings.today(site.tenant.timezone).isoformat()
@@ -150,7 +161,7 @@ def take_files(
     instance: dg.DagsterInstance,
     files: Iterable[Path] | None = None,
 ) -> list[Receipt]:
-    """Receive contact files and register their partitions."""
+    """Receive contact files and register the partitions of all that wait to be imported."""
     today = site.settings.today(site.tenant.timezone)
     receipts: list[Receipt] = []
     if files is None:
@@ -167,14 +178,18 @@ def take_files(
         ]
         files = [arrival.path for arrival in ready]
     receipts += [receive(path, site.settings, site.tenant, ops, day=today) for path in files]
-    keys = list(dict.fromkeys(receipt.slice for receipt in receipts if receipt.slice))
-    if keys:
-        instance.add_dynamic_partitions(site.partitions.files.name or "", keys)
+    waiting = [load.slice for load in ops.loads("manychat") if load.status == "received"]
+    if waiting:
+        instance.add_dynamic_partitions(site.partitions.files.name or "", waiting)
     return receipts
 
 
 def bury_dead_runs(site: Site, instance: dg.DagsterInstance) -> None:
-    """Mark as failed the command's own runs that a kill left behind; the lock is ours now."""
+    """Mark as failed the command's own runs that a kill left behind; the run lock is ours now.
+
+    A killed run also keeps its place in the refine pool, for which the next one would wait for
+    ever. Whoever works there holds the refine lock.
+    """
     dead = instance.get_runs(
         dg.RunsFilter(
             tags={TENANT_TAG: site.tenant.slug, BY_TAG: BY_COMMAND},
@@ -183,6 +198,10 @@ def bury_dead_runs(site: Site, instance: dg.DagsterInstance) -> None:
     )
     for run in dead:
         instance.report_run_failed(run, "O processo que executava esta rodada morreu.")
+    pools = instance.event_log_storage
+    with suppress(Busy), hold(run_lock(site).with_name("refine.lock"), "crm run", 0):
+        for run_id in pools.get_concurrency_info(refine_pool(site)).active_run_ids:
+            pools.free_concurrency_slots_for_run(run_id)
 
 
 def _execute(
@@ -210,24 +229,24 @@ def _execute(
         if count is not None:
             table = ".".join(materialization.asset_key.path[-2:])
             rows[table] = rows.get(table, 0) + int(count.value)  # type: ignore[arg-type]
-    errors = tuple(
-        _sentence(event.step_failure_data) for event in result.all_events if event.is_step_failure
+    return RunOutcome(
+        stage,
+        request.slices,
+        result.success,
+        rows,
+        () if result.success else sentences(result.all_events),
+        monotonic() - started,
+        request.note,
     )
-    return RunOutcome(stage, request.slices, result.success, rows, errors, monotonic() - started)
-
-
-def _sentence(data: Any) -> str:
-    if data.user_failure_data and data.user_failure_data.description:
-        return str(data.user_failure_data.description)
-    cause = data.error.cause or data.error
-    return str(cause.message).strip().splitlines()[0]
 
 
 def _note_incidents(ops: OpsStore, done: Round) -> None:
     """One open incident per failing stage, with its latest cause."""
     known = {incident.subject: incident.detail for incident in ops.open_incidents()}
+    refused = [receipt.note for receipt in done.receipts if receipt.refused]
     for stage in dict.fromkeys(outcome.stage for outcome in done.outcomes):
         errors = [error for o in done.outcomes if o.stage == stage for error in o.errors]
+        errors += refused if stage == "manychat" else []
         if not errors or known.get(stage) != errors[0]:
             ops.close_incident(RUN_FAILED, stage)
         if errors:

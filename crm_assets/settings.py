@@ -8,6 +8,7 @@ What belongs to one company stands in `tenants.py`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -18,6 +19,11 @@ from zoneinfo import ZoneInfo
 from dotenv import load_dotenv
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_TIME = re.compile(
+    r"(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)(?::(?P<seconds>[0-5]\d))?", re.ASCII
+)
 
 
 class SettingsError(ValueError):
@@ -109,9 +115,11 @@ def parse_day(name: str, text: str | None) -> date | None:
     if not text:
         return None
     try:
-        return date.fromisoformat(text)
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
     except ValueError:
-        raise SettingsError(f"{name} precisa ser uma data AAAA-MM-DD, não {text!r}.") from None
+        pass
+    raise SettingsError(f"{name} precisa ser uma data AAAA-MM-DD, não {text!r}.")
 
 
 def _environment(text: str | None) -> Environment:
@@ -122,16 +130,14 @@ def _environment(text: str | None) -> Environment:
 
 
 def _schedule_time(text: str) -> time:
-    try:
-        parsed = time.fromisoformat(text)
-    except ValueError:
-        raise SettingsError(f"SCHEDULE_TIME precisa ser HH:MM, não {text!r}.") from None
-    if parsed != parsed.replace(second=0, microsecond=0, tzinfo=None):
+    written = _TIME.fullmatch(text.strip())
+    if written is None:
+        raise SettingsError(f"SCHEDULE_TIME precisa ser HH:MM, não {text!r}.")
+    if written["seconds"] not in {None, "00"}:
         raise SettingsError(
-            f"SCHEDULE_TIME não aceita segundos nem fuso, porque o agendador trabalha "
-            f"por minuto: {text!r}."
+            f"SCHEDULE_TIME não aceita segundos, porque o agendador trabalha por minuto: {text!r}."
         )
-    return parsed
+    return time(int(written["hour"]), int(written["minute"]))
 
 
 def _instant(name: str, text: str | None) -> datetime | None:
@@ -139,11 +145,11 @@ def _instant(name: str, text: str | None) -> datetime | None:
         return None
     try:
         parsed = datetime.fromisoformat(text)
-    except ValueError:
-        parsed = None
-    if parsed is None or parsed.tzinfo is None:
-        raise SettingsError(
-            f"{name} precisa ser um instante ISO com fuso, como 2026-03-15T09:00:00-03:00, "
-            f"não {text!r}."
-        )
-    return parsed.astimezone(UTC)
+        if parsed.tzinfo is not None:
+            return parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise SettingsError(
+        f"{name} precisa ser um instante ISO com fuso, como 2026-03-15T09:00:00-03:00, "
+        f"não {text!r}."
+    )

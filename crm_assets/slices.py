@@ -1,15 +1,11 @@
-"""Keys of date slices and files, as plain dates and text. No Dagster here."""
+"""Keys of date slices and files, and the instants between which days lie. No Dagster here."""
 
 from __future__ import annotations
 
-import re
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from crm_assets.tenants import Tenant
-
-FILE_KEY = re.compile(r"\d{4}-\d{2}-\d{2}_[0-9a-f]{12}")
-"""Key of a file partition: the day it was first seen and 12 hex of its content's hash."""
 
 
 def month_of(day: date) -> date:
@@ -24,8 +20,21 @@ def month_keys(first: date, last: date) -> list[str]:
     return [date(m // 12, m % 12 + 1, 1).isoformat() for m in months]
 
 
+def start_of_day(tenant: Tenant, day: date) -> datetime:
+    """The first instant of a day on the tenant's clock, in UTC."""
+    return datetime.combine(day, time(), zone(tenant)).astimezone(UTC)
+
+
+def end_of_day(tenant: Tenant, day: date) -> datetime:
+    """The last millisecond of a day on the tenant's clock, in UTC."""
+    return start_of_day(tenant, day + timedelta(days=1)) - timedelta(milliseconds=1)
+
+
 def file_key(day: date, content_sha256: str) -> str:
-    """Partition key of a file's content; never holds its name (rules 7.5)."""
+    """Partition key of a file's content: the day it was first seen and 12 hex of its hash.
+
+    It never holds the file's name (rules 7.5).
+    """
     return f"{day.isoformat()}_{content_sha256[:12]}"
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from crm_assets.settings import Settings, SettingsError, parse_day
 
@@ -22,11 +23,41 @@ DEFAULT = "default"
 HISTORY_START = date(2011, 1, 1)
 """First slice when no start date is configured, so that the code location always loads."""
 
-_SLUG = re.compile(r"[a-z][a-z0-9_]{0,30}")
+_URL = re.compile(r"https?://[^/\s]")
+_SECRET = re.compile(r"client_id|secret|token|password|senha", re.IGNORECASE)
+_SLUG_FORM = "precisa ter só letras minúsculas, números e _, e começar por letra"
+_FORMS = {
+    "slug": _SLUG_FORM,
+    "[key]": _SLUG_FORM,
+    "currency": "precisa ser o código de uma moeda, como BRL",
+    "public_label": "precisa ter até 60 letras, números, espaços, pontos ou hifens",
+    "api_url": "precisa começar com https://",
+    "auth_url": "precisa começar com https://",
+}
+_MEANINGS = {
+    "extra_forbidden": "chave desconhecida",
+    "missing": "falta este valor",
+    "value_error": "{error}",
+    "greater_than": "precisa ser maior que {gt}",
+    "greater_than_equal": "precisa ser {ge} ou mais",
+    "less_than_equal": "precisa ser {le} ou menos",
+    "bool": "precisa ser true ou false",
+    "date": "precisa ser uma data AAAA-MM-DD",
+    "dict": "precisa ser uma tabela",
+    "int": "precisa ser um número inteiro",
+    "model": "precisa ser uma tabela",
+    "string": "precisa ser um texto",
+    "tuple": "precisa ser uma lista",
+}
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")]
+Url = Annotated[str, Field(pattern=_URL.pattern)]
 
 
 class HotmartSource(_Model):
@@ -35,15 +66,24 @@ class HotmartSource(_Model):
     enabled: bool = True
     start_date: date | None = None
     end_date: date | None = None
-    client_id_env: str
-    client_secret_env: str
-    basic_token_env: str
-    api_url: str = "https://developers.hotmart.com"
-    auth_url: str = "https://api-sec-vlc.hotmart.com"
+    client_id_env: EnvironmentName
+    client_secret_env: EnvironmentName
+    basic_token_env: EnvironmentName
+    api_url: Url = "https://developers.hotmart.com"
+    auth_url: Url = "https://api-sec-vlc.hotmart.com"
     calls_per_minute: Annotated[int, Field(gt=0)] = 500
-    refresh_days: Annotated[int, Field(ge=0)] = 90
-    full_refresh_days: Annotated[int, Field(gt=0)] = 7
+    refresh_days: Annotated[int, Field(ge=0, le=3650)] = 90
+    full_refresh_days: Annotated[int, Field(gt=0, le=3650)] = 7
     include_affiliate_sales: bool = False
+
+    @model_validator(mode="after")
+    def _starts_before_it_ends(self) -> Self:
+        if self.start_date and self.end_date and self.end_date < self.start_date:
+            raise ValueError(
+                f"HOTMART_END_DATE ({self.end_date}) vem antes de "
+                f"HOTMART_START_DATE ({self.start_date})"
+            )
+        return self
 
 
 class ManychatSource(_Model):
@@ -53,10 +93,18 @@ class ManychatSource(_Model):
 
 
 class Audience(_Model):
-    """Products that make up one audience, by id or name pattern (`*` and `?`), or all the rest."""
+    """Products that make up one audience, by id or name pattern (`*` and `?`), or all the rest.
+
+    Attributes:
+        label: its name inside the house.
+        public_label: what leaves the house in file names, tags and files (rules 4.1).
+        product_ids: ids of its products.
+        product_names: patterns of their names.
+        rest: takes every product that no other audience names.
+    """
 
     label: str
-    public_label: str
+    public_label: Annotated[str, Field(pattern=r"^[\w][\w .-]*$", max_length=60)]
     product_ids: tuple[str, ...] = ()
     product_names: tuple[str, ...] = ()
     rest: bool = False
@@ -71,8 +119,8 @@ class Remarketing(_Model):
     """Who may enter the batch of the day (rules 4.3 to 4.5)."""
 
     batch_size: Annotated[int, Field(ge=1, le=50)] = 50
-    days_since_purchase: Annotated[int, Field(ge=0)] = 30
-    days_since_contact: Annotated[int, Field(ge=0)] = 30
+    days_since_purchase: Annotated[int, Field(ge=0, le=3650)] = 30
+    days_since_contact: Annotated[int, Field(ge=0, le=3650)] = 30
     allow_landline: bool = False
     include_leads: bool = True
 
@@ -80,7 +128,7 @@ class Remarketing(_Model):
 class Tenant(_Model):
     """One company."""
 
-    slug: str
+    slug: Slug
     name: str
     timezone: str = "America/Sao_Paulo"
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "BRL"
@@ -88,7 +136,7 @@ class Tenant(_Model):
     schedules_on: bool = False
     hotmart: HotmartSource
     manychat: ManychatSource = ManychatSource()
-    audiences: dict[str, Audience] = {
+    audiences: dict[Slug, Audience] = {
         "todos": Audience(label="Todos", public_label="todos", rest=True)
     }
     remarketing: Remarketing = Remarketing()
@@ -103,10 +151,7 @@ class Tenant(_Model):
         return name
 
     @model_validator(mode="after")
-    def _coherent(self) -> Self:
-        bad = [s for s in (self.slug, *self.audiences) if not _SLUG.fullmatch(s)]
-        if bad:
-            raise ValueError(f"nome {bad[0]!r} precisa ter só letras minúsculas, números e _")
+    def _one_rest(self) -> Self:
         if sum(a.rest for a in self.audiences.values()) > 1:
             raise ValueError("só um público pode ficar com o resto dos produtos (rest = true)")
         return self
@@ -120,24 +165,26 @@ def load_tenants(settings: Settings, environ: Mapping[str, str]) -> dict[str, Te
     """
     try:
         text = settings.tenants_file.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (OSError, UnicodeDecodeError) as error:
+        if not isinstance(error, FileNotFoundError):
+            raise SettingsError(
+                f"{settings.tenants_file} não pode ser lido: precisa ser um arquivo TOML em UTF-8."
+            ) from None
         if environ.get("CRM_TENANTS"):
             raise SettingsError(
                 f"CRM_TENANTS aponta para um arquivo que não existe: {settings.tenants_file}."
             ) from None
         return {DEFAULT: build_tenant_model(DEFAULT, {}, environ)}
     try:
-        tables = tomllib.loads(text).get("tenants", {})
+        tables = tomllib.loads(text).get("tenants")
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{settings.tenants_file.name} não é TOML válido: {error}.") from None
-    if not tables:
+    if not isinstance(tables, dict) or not tables:
         raise SettingsError(f"{settings.tenants_file.name} não tem tabela [tenants.<nome>].")
     return {slug: build_tenant_model(slug, table, environ) for slug, table in tables.items()}
 
 
-def build_tenant_model(
-    slug: str, table: Mapping[str, object], environ: Mapping[str, str]
-) -> Tenant:
+def build_tenant_model(slug: str, table: object, environ: Mapping[str, str]) -> Tenant:
     """One tenant from its table, completed by the environment.
 
     The default tenant reads the short variables (`HOTMART_CLIENT_ID`), a named one the same with
@@ -147,6 +194,8 @@ def build_tenant_model(
     Raises:
         SettingsError: a value cannot be used; the message names tenant and key.
     """
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"tenants.{slug} precisa ser uma tabela.")
     prefix = "" if slug == DEFAULT else f"{slug.upper()}_"
     defaults: dict[str, object] = {
         "client_id_env": f"{prefix}HOTMART_CLIENT_ID",
@@ -154,7 +203,10 @@ def build_tenant_model(
         "basic_token_env": f"{prefix}HOTMART_BASIC_TOKEN",
     }
     for key in ("api_url", "auth_url"):
-        if url := environ.get(f"HOTMART_{key.upper()}"):
+        name = f"HOTMART_{key.upper()}"
+        if url := environ.get(name):
+            if not _URL.match(url):
+                raise SettingsError(f"{name} precisa começar com https://, não {url!r}.")
             defaults[key] = url.rstrip("/")
     for key in ("start_date", "end_date"):
         name = f"{prefix}HOTMART_{key.upper()}"
@@ -169,5 +221,16 @@ def build_tenant_model(
         )
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"[tenants.{slug}] {where}: {first['msg']}.") from None
+        where = ".".join(["tenants", slug, *map(str, first["loc"])])
+        raise SettingsError(f"{where}: {_meaning(first)}.") from None
+
+
+def _meaning(error: ErrorDetails) -> str:
+    """What is wrong with a value, without the value: somebody may have put a secret there."""
+    kind, name = error["type"], str(error["loc"][-1]) if error["loc"] else ""
+    if kind == "extra_forbidden" and _SECRET.search(name):
+        return f"segredos não ficam aqui; escreva em {name}_env o nome da variável de ambiente"
+    if kind in {"string_pattern_mismatch", "string_too_long"}:
+        return _FORMS.get(name, "precisa ser o nome de uma variável de ambiente")
+    meaning = _MEANINGS.get(kind) or _MEANINGS.get(kind.partition("_")[0], "não serve aqui")
+    return meaning.format(**error.get("ctx", {}))

@@ -26,6 +26,11 @@ FULL = bool(os.environ.get("CRM_FULL"))
 """The full suite of `.ci/run`: slow tests run, and a skip is a failure."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """`RefineLock` still asks its context for the run id in the old way."""
+    config.addinivalue_line("filterwarnings", "ignore:InitResourceContext[.]")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave slow tests to the full suite."""
     for item in items:
@@ -63,6 +68,30 @@ def sandbox(shared_sandbox: SandboxServer) -> SandboxServer:
 
     shared_sandbox.sandbox.reset(SandboxData.load(SAMPLE / "hotmart.json"), Faults())
     return shared_sandbox
+
+
+@pytest.fixture(scope="session")
+def finished_home(shared_sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of the sample tenant after its first round; copy it, never change it."""
+    import shutil
+
+    import dagster as dg
+    from world import SAMPLE, World, sample_table, sandbox_environ
+
+    from crm_resources.hotmart.sandbox import Faults
+    from crm_resources.hotmart.sandbox_data import SandboxData
+
+    shared_sandbox.sandbox.reset(SandboxData.load(SAMPLE / "hotmart.json"), Faults())
+    home = tmp_path_factory.mktemp("finished")
+    environ = sandbox_environ(home, shared_sandbox.url)
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        world = World(home, instance, environ, sample_table())
+        for file in (SAMPLE / "input" / "manychat").glob("*.csv"):
+            shutil.copy(file, world.inbox)
+        world.green()
+    return home
 
 
 @pytest.fixture

@@ -76,6 +76,12 @@ class World:
             more["stages"] = stages
         return run_round(self.site, self.definitions, self.instance, **more)
 
+    def green(self, *stages: str, **more: Any) -> Round:
+        """A round that must succeed."""
+        done = self.round(*stages, **more)
+        assert done.ok, [(outcome.stage, outcome.errors) for outcome in done.outcomes]
+        return done
+
     def rows(self, sql: str, params: Any = None) -> list[dict[str, Any]]:
         """Read the warehouse."""
         return self.warehouse.read(sql, params).to_dicts()

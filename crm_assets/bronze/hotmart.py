@@ -20,7 +20,7 @@ from crm_assets.bronze.landing import BrokenContract, SliceReport, record_landin
 from crm_assets.checks.bronze import HotmartCustomers, HotmartTransactions
 from crm_assets.checks.contract import check_frame
 from crm_assets.plan import WINDOW_END_TAG, WINDOW_START_TAG
-from crm_assets.slices import zone
+from crm_assets.slices import end_of_day, zone
 from crm_assets.steps import DATABASE_ERRORS, Events, Site, Table
 from crm_resources.hotmart import (
     SALES_HISTORY,
@@ -93,8 +93,9 @@ def _slice_asset(site: Site, landing: Landing) -> dg.AssetsDefinition:
     )
     def slices(context: dg.AssetExecutionContext) -> Events:
         run = _SliceRun(site, landing, context)
+        windows = windows_of(site, context.partition_keys, context.run.tags)
         try:
-            asyncio.run(run.read(windows_of(site, context.partition_keys, context.run.tags)))
+            asyncio.run(run.read(windows))
         except (MissingSetting, HotmartError) as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         yield from run.report.events(site, context, landing.table)
@@ -105,12 +106,12 @@ def _slice_asset(site: Site, landing: Landing) -> dg.AssetsDefinition:
 def windows_of(site: Site, keys: list[str], tags: Mapping[str, str]) -> dict[str, Window]:
     """The window to read of each slice: the month, up to a minute ago, inside the run's tags.
 
-    A slice that lies wholly outside is left out.
+    A slice that lies wholly outside is left out, and keeps its rows.
     """
     ends = [site.settings.now() - SETTLING]
     starts = []
     if site.tenant.hotmart.end_date:
-        ends.append(_day_end(site, site.tenant.hotmart.end_date))
+        ends.append(end_of_day(site.tenant, site.tenant.hotmart.end_date))
     if tags.get(WINDOW_START_TAG):
         starts.append(datetime.fromisoformat(tags[WINDOW_START_TAG]))
     if tags.get(WINDOW_END_TAG):
@@ -122,11 +123,6 @@ def windows_of(site: Site, keys: list[str], tags: Mapping[str, str]) -> dict[str
         if start <= end:
             windows[key] = Window(start, end)
     return windows
-
-
-def _day_end(site: Site, day: date) -> datetime:
-    midnight = datetime.combine(day + timedelta(days=1), datetime.min.time(), zone(site.tenant))
-    return midnight - timedelta(milliseconds=1)
 
 
 class _SliceRun:
@@ -150,21 +146,20 @@ class _SliceRun:
 
     def _land(self, key: str, read: WindowRead) -> None:
         month = month_window(date.fromisoformat(key), zone(self.site.tenant))
-        whole = read.window.start <= month.start
         load = Load(
             source=self.landing.source,
             slice=key,
             window_start=read.window.start,
             window_end=read.window.end,
             status="landed",
-            complete=whole and read.window.end >= month.end,
+            complete=read.window.start <= month.start and read.window.end >= month.end,
             verified=read.verified,
             run_id=self.context.run.run_id,
             at=self.site.settings.now(),
         )
         try:
             with self.site.warehouse(self.context).write(f"{self.landing.source} {key}") as tx:
-                load = land(tx, self.landing, read.items, load, whole=whole)
+                load = land(tx, self.landing, read.items, load)
         except (BrokenContract, *DATABASE_ERRORS) as error:
             self.report.fail(key, error)
             return
@@ -184,22 +179,24 @@ def typed_rows(
     tx: Transaction, shape: Shape, items: list[dict[str, Any]]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Typed rows and rejects (`place, field, reason, raw`) of one slice's records."""
-    records = pl.DataFrame(
-        {"raw": [json.dumps(item, ensure_ascii=False) for item in items]}, schema={"raw": pl.String}
-    )
+    records = pl.DataFrame({"raw": [_text(item) for item in items]}, schema={"raw": pl.String})
     return (
         tx.read(shape.rows_sql(), items=records),
         tx.read(shape.rejects_sql(), items=records),
     )
 
 
-def land(
-    tx: Transaction, landing: Landing, items: list[dict[str, Any]], load: Load, *, whole: bool
-) -> Load:
+def _text(item: dict[str, Any]) -> str:
+    """An item as JSON; half an emoji, which no encoding can hold, becomes U+FFFD."""
+    text = json.dumps(item, ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def land(tx: Transaction, landing: Landing, items: list[dict[str, Any]], load: Load) -> Load:
     """Put the records of one slice in the place of its old rows; returns the completed ledger row.
 
-    Only what was read is replaced (rules 1.2): the slice when it was read from its beginning, else
-    the orders inside the window.
+    Only what was read is replaced (rules 1.2): the slice when the whole of it was read, else the
+    orders inside the window and the transactions that came.
 
     Raises:
         BrokenContract: the rows do not keep the table's contract.
@@ -215,21 +212,19 @@ def land(
     is_history = landing.endpoint is SALES_HISTORY
     if is_history:
         tx.execute(_STATUS_CHANGES, incoming=rows)
-    if whole:
+    if load.complete:
         tx.execute(f"DELETE FROM {table} WHERE slice = ?", [load.slice])
-    elif is_history:
-        tx.execute(
-            f"DELETE FROM {table} WHERE ordered_at BETWEEN ? AND ?",
-            [load.window_start, load.window_end],
-        )
     else:
         tx.execute(
             f"DELETE FROM {table} WHERE transaction IN (SELECT transaction FROM incoming)",
             incoming=rows,
         )
+        if is_history:
+            window = [load.window_start, load.window_end]
+            tx.execute(f"DELETE FROM {table} WHERE ordered_at BETWEEN ? AND ?", window)
     tx.append(table, rows)
     load = replace(load, rows=len(rows), rejected=len(rejects))
-    record_landing(tx, load, rejects)
+    record_landing(tx, load, rejects, rows["transaction"])
     return load
 
 

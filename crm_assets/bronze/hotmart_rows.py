@@ -1,7 +1,8 @@
 """From Hotmart's JSON records to typed bronze rows: pure SQL over the records of one slice.
 
 A value that is there but cannot be read becomes empty and is reported with its raw text; a record
-without a transaction code is reported whole. Nothing is normalised or invented.
+that says nothing of a transaction or of its buyer is reported whole. Nothing is normalised or
+invented.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from dataclasses import dataclass
 UNREADABLE = "valor_ilegivel"
 WITHOUT_TRANSACTION = "sem_transacao"
 
+WITHOUT_BUYER = "sem_comprador"
+
+_BIGINT = "TRY_CAST({json} AS BIGINT)"
 _READ = {
     "text": "{json}",
     "money": "TRY_CAST({json} AS DECIMAL(18, 2))",
-    "integer": "TRY_CAST({json} AS BIGINT)",
+    "integer": f"CASE WHEN regexp_full_match({{json}}, '-?\\d+') THEN {_BIGINT} END",
     "boolean": "TRY_CAST({json} AS BOOLEAN)",
-    # Milliseconds; the magnitude guard accepts seconds, which the vendor's samples show.
+    # Milliseconds, or seconds, which the vendor's samples show; of the years 1990 to 2099.
     "instant": (
-        "TRY(make_timestamptz(TRY_CAST({json} AS BIGINT)"
-        " * CASE WHEN abs(TRY_CAST({json} AS BIGINT)) < 100000000000 THEN 1000000 ELSE 1000 END))"
+        f"make_timestamptz(CASE WHEN {_BIGINT} BETWEEN 631152000000 AND 4102444799999"
+        f" THEN {_BIGINT} * 1000 WHEN {_BIGINT} BETWEEN 631152000 AND 4102444799"
+        f" THEN {_BIGINT} * 1000000 END)"
     ),
 }
 
@@ -30,7 +35,8 @@ class Shape:
     """How the records of one endpoint become rows.
 
     Attributes:
-        records: SQL giving `transaction` and `record` (JSON) per row, from `items(raw)`.
+        records: SQL giving `transaction`, `record` (a JSON object, or null where the item has
+            none) and `item` (the whole of it) per row, from `items(raw)`.
         fields: column -> (JSON path in `record`, kind).
     """
 
@@ -45,7 +51,7 @@ class Shape:
         )
         return f"""
             SELECT transaction, {columns}, record AS raw
-            FROM ({self.records}) WHERE transaction IS NOT NULL
+            FROM ({self.records}) WHERE transaction IS NOT NULL AND record IS NOT NULL
         """
 
     def rejects_sql(self) -> str:
@@ -57,12 +63,15 @@ class Shape:
             for name, (path, kind) in self.fields.items()
             if kind != "text"
         ]
-        without = f"""
-            SELECT NULL AS place, 'transaction' AS field, '{WITHOUT_TRANSACTION}' AS reason,
-                   record::VARCHAR AS raw
-            FROM records WHERE transaction IS NULL
+        whole = f"""
+            SELECT transaction AS place,
+                   CASE WHEN transaction IS NULL THEN 'transaction' ELSE 'buyer' END AS field,
+                   CASE WHEN transaction IS NULL THEN '{WITHOUT_TRANSACTION}'
+                        ELSE '{WITHOUT_BUYER}' END AS reason,
+                   item::VARCHAR AS raw
+            FROM records WHERE transaction IS NULL OR record IS NULL
         """
-        union = " UNION ALL ".join([without, *unreadable])
+        union = " UNION ALL ".join([whole, *unreadable])
         return f"WITH records AS MATERIALIZED ({self.records}) {union}"
 
 
@@ -70,11 +79,16 @@ def _json(path: str) -> str:
     return f"(record->>'$.{path}')"
 
 
+def _code(path: str) -> str:
+    """A transaction code, which has no blanks inside."""
+    text = f"trim(item->>'$.{path}')"
+    return f"CASE WHEN regexp_full_match({text}, '\\S+') THEN {text} END"
+
+
 TRANSACTIONS = Shape(
-    records="""
-        SELECT nullif(trim(raw::JSON->>'$.purchase.transaction'), '') AS transaction,
-               raw::JSON AS record
-        FROM items
+    records=f"""
+        SELECT {_code("purchase.transaction")} AS transaction, item AS record, item
+        FROM (SELECT raw::JSON AS item FROM items)
     """,
     fields={
         "status": ("purchase.status", "text"),
@@ -105,16 +119,17 @@ TRANSACTIONS = Shape(
 )
 
 CUSTOMERS = Shape(
-    records="""
-        SELECT transaction, participant->'$.user' AS record
+    records=f"""
+        SELECT transaction, item,
+               unnest(CASE WHEN buyers = [] THEN [NULL::JSON] ELSE buyers END) AS record
         FROM (
-            SELECT nullif(trim(raw::JSON->>'$.transaction'), '') AS transaction,
-                   unnest(coalesce(
-                       TRY_CAST(raw::JSON->'$.users' AS JSON[]), [raw::JSON]
-                   )) AS participant
-            FROM items
+            SELECT {_code("transaction")} AS transaction, item,
+                   [participant->'$.user'
+                    FOR participant IN coalesce(TRY_CAST(item->'$.users' AS JSON[]), [item])
+                    IF participant->>'$.role' = 'BUYER'
+                       AND json_type(participant, '$.user') = 'OBJECT'] AS buyers
+            FROM (SELECT raw::JSON AS item FROM items)
         )
-        WHERE participant->>'$.role' = 'BUYER'
     """,
     fields={
         "ucode": ("ucode", "text"),

@@ -62,7 +62,8 @@ class SliceReport:
                 f"{table.name} não entraram e ficaram como estavam; {slice_key}: {reason}",
                 allow_retries=False,
             )
-        for slice_key, metadata in self.landed.items():
+        for slice_key in context.partition_keys:
+            metadata = self.landed.get(slice_key, {"janela": "nada a ler neste período"})
             context.add_asset_metadata(metadata, asset_key=key, partition_key=slice_key)
         rows = sum(int(metadata["dagster/row_count"]) for metadata in self.landed.values())
         passed = Verdict("contract", passed=True, metadata={"linhas": rows})
@@ -71,14 +72,28 @@ class SliceReport:
         )
 
 
-def record_landing(tx: Transaction, load: Load, rejects: pl.DataFrame) -> None:
-    """Write rejects (`place, field, reason, raw`) and ledger row in the transaction of the rows."""
-    for table in ("bronze.rejects", "bronze.loads"):
-        tx.execute(f"DELETE FROM {table} WHERE source = ? AND slice = ?", [load.source, load.slice])
+def record_landing(
+    tx: Transaction, load: Load, rejects: pl.DataFrame, places: pl.Series | None = None
+) -> None:
+    """Write rejects and ledger row in the transaction of the rows.
+
+    Args:
+        tx: the transaction.
+        load: the ledger row; rejects of its slice are replaced.
+        rejects: `place, field, reason, raw`.
+        places: what was read, when that is not the whole slice; other places keep their rejects.
+    """
+    slice_of = [load.source, load.slice]
+    tx.execute("DELETE FROM bronze.loads WHERE source = ? AND slice = ?", slice_of)
+    rejects = rejects.select(pl.all().cast(pl.String))
+    if load.complete or places is None:
+        tx.execute("DELETE FROM bronze.rejects WHERE source = ? AND slice = ?", slice_of)
+    else:
+        tx.execute(_FORGET, slice_of, places=places.to_frame("place"), rejects=rejects)
     stamp = {"source": load.source, "slice": load.slice, "run_id": load.run_id}
     tx.append(
         "bronze.rejects",
-        rejects.select(pl.all().cast(pl.String)).with_columns(
+        rejects.with_columns(
             **{name: pl.lit(value) for name, value in stamp.items()}, extracted_at=pl.lit(load.at)
         ),
     )
@@ -97,3 +112,10 @@ def record_landing(tx: Transaction, load: Load, rejects: pl.DataFrame) -> None:
             }
         ),
     )
+
+
+_FORGET = """
+    DELETE FROM bronze.rejects WHERE source = ? AND slice = ? AND (
+        place IN (SELECT place FROM places) OR raw IN (SELECT raw FROM rejects)
+    )
+"""

@@ -36,17 +36,20 @@ def manychat_assets(site: Site) -> list[dg.AssetsDefinition]:
         loads = {load.slice: load for load in site.ops(context).loads(SOURCE)}
         report = SliceReport()
         for slice_key in context.partition_keys:
-            received = loads.get(slice_key) or Load(
-                source=SOURCE, slice=slice_key, status="received"
-            )
-            received = replace(received, run_id=context.run.run_id, at=site.settings.now())
+            if slice_key not in loads:
+                report.fail(slice_key, NothingToRead("nenhum arquivo recebido tem esta partição"))
+                continue
+            received = replace(loads[slice_key], run_id=context.run.run_id, reason=None)
             try:
                 report.landed[slice_key] = _land(site, context, received)
             except RefusedFile as refusal:
                 report.fail(slice_key, refusal)
-                site.ops(context).record_load(
-                    replace(received, status="refused", reason=str(refusal))
-                )
+                if received.status != "landed":
+                    site.ops(context).record_load(
+                        replace(received, status="refused", reason=str(refusal))
+                    )
+            except NothingToRead as error:
+                report.fail(slice_key, error)
             except (BrokenContract, *DATABASE_ERRORS) as error:
                 report.fail(slice_key, error)
             else:
@@ -56,7 +59,12 @@ def manychat_assets(site: Site) -> list[dg.AssetsDefinition]:
     return [manychat_contacts]
 
 
+class NothingToRead(Exception):
+    """There is no content under a partition; its rows, if any, stay."""
+
+
 def _land(site: Site, context: dg.AssetExecutionContext, received: Load) -> Metadata:
+    """Land one file under the instant it was received, which a later re-reading does not change."""
     contacts = _read(site, received)
     rows = contacts.frame.with_columns(
         slice=pl.lit(received.slice),
@@ -96,5 +104,5 @@ def _read(site: Site, received: Load) -> ContactsFile:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise RefusedFile("a cópia do arquivo não existe mais em raw/") from None
+        raise NothingToRead("a cópia do arquivo não existe mais em raw/") from None
     return read_contacts(content, timezone=site.tenant.timezone, now=site.settings.now())

@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,6 +34,11 @@ class Arrival:
     modified_ns: int
 
     @property
+    def label(self) -> str:
+        """Stands for the file's name, which may be a person's, where the name may not be kept."""
+        return hashlib.sha256(os.fsencode(self.path.name)).hexdigest()[:16]
+
+    @property
     def stamp(self) -> str:
         """What must stand still between two looks."""
         return f"{self.size}:{self.modified_ns}"
@@ -40,11 +46,19 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of an arrival: the partition that holds its content, or why it was not taken."""
+    """What became of an arrival.
+
+    Attributes:
+        path: the file.
+        slice: partition that will hold its content; None when it was not taken.
+        note: what happened, for people; never the file's name.
+        refused: whether the content cannot be imported as it is.
+    """
 
     path: Path
     slice: str | None
     note: str
+    refused: bool = False
 
 
 def arrivals(folder: Path) -> list[Arrival]:
@@ -53,20 +67,23 @@ def arrivals(folder: Path) -> list[Arrival]:
         return []
     found = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if Path(entry.name).suffix.lower() in FILE_ENDINGS and entry.is_file(follow_symlinks=False):
-            stat = entry.stat(follow_symlinks=False)
-            found.append(Arrival(Path(entry.path), stat.st_size, stat.st_mtime_ns))
+        if Path(entry.name).suffix.lower() not in FILE_ENDINGS:
+            continue
+        with suppress(FileNotFoundError):
+            if entry.is_file(follow_symlinks=False):
+                stat = entry.stat(follow_symlinks=False)
+                found.append(Arrival(Path(entry.path), stat.st_size, stat.st_mtime_ns))
     return found
 
 
 def settled(now: Iterable[Arrival], before: Mapping[str, str]) -> list[Arrival]:
-    """Arrivals that stood still since an earlier look (`{file name: stamp}`)."""
-    return [arrival for arrival in now if before.get(arrival.path.name) == arrival.stamp]
+    """Arrivals that stood still since an earlier look."""
+    return [arrival for arrival in now if before.get(arrival.label) == arrival.stamp]
 
 
 def look(found: Iterable[Arrival]) -> dict[str, str]:
-    """A look at the folder, to compare with the next one."""
-    return {arrival.path.name: arrival.stamp for arrival in found}
+    """A look at the folder, to compare with the next one: stamp by label."""
+    return {arrival.label: arrival.stamp for arrival in found}
 
 
 def raw_path(settings: Settings, tenant: Tenant, slice_key: str) -> Path:
@@ -79,7 +96,10 @@ def receive(path: Path, settings: Settings, tenant: Tenant, ops: OpsStore, *, da
 
     A content that was received before but not yet landed keeps its partition.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return Receipt(path, None, "não pôde ser lido; confira a permissão", refused=True)
     digest = hashlib.sha256(content).hexdigest()
     known = ops.load_of_content(SOURCE, digest)
     if known and known.status == "landed":
@@ -87,7 +107,7 @@ def receive(path: Path, settings: Settings, tenant: Tenant, ops: OpsStore, *, da
             archive(path, settings, tenant, known.slice)
         return Receipt(path, None, "conteúdo já importado")
     if known and known.status == "refused":
-        return Receipt(path, None, f"recusado antes: {known.reason}")
+        return Receipt(path, None, f"recusado antes: {known.reason}", refused=True)
     slice_key = known.slice if known else file_key(day, digest)
     copy = raw_path(settings, tenant, slice_key)
     _write_private(copy, content)

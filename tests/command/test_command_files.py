@@ -1,0 +1,203 @@
+"""`crm import`, `crm export`, `crm doctor`, and the help of every command."""
+
+from pathlib import Path
+
+import pytest
+from world import SAMPLE
+
+import crm_cli
+from crm_resources.hotmart.sandbox import Faults
+
+NEW = "nome;email;whatsapp;data_remarketing\n" + "\n".join(
+    [
+        "Ana Beatriz;ana.souza@example.com;;",
+        "Nova Pessoa;nova@example.com;11987650000;ontem",
+        "Sem Chave;;;",
+    ]
+)
+
+
+def test_a_dry_run_of_an_import_counts_and_writes_nothing(ran, tmp_path, tree):
+    file = tmp_path / "lista [março].csv"
+    file.write_text(NEW)
+    before = tree(ran.home)
+    said = ran("import", "manychat", file, "--dry-run")
+    assert said.code == 0
+    assert said.out.strip() == (
+        "lista [março].csv: 3 linhas: 1 de pessoas novas, 1 de clientes que já existem, "
+        "1 sem e-mail nem telefone, 1 células rejeitadas"
+    )
+    assert tree(ran.home) == before
+
+
+def test_a_dry_run_on_an_empty_home(crm, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text(NEW)
+    said = crm("import", "manychat", file, "--dry-run")
+    assert "2 de pessoas novas, 0 de clientes que já existem" in said.out
+    assert not crm.home.exists()
+
+
+def test_a_dry_run_of_what_was_imported_or_cannot_be(ran, tmp_path):
+    bad = tmp_path / "ruim.csv"
+    bad.write_text("pedido;valor\n1;2\n")
+    known = SAMPLE / "input" / "manychat" / "contatos_api.csv"
+    said = ran("import", "manychat", known, bad, "--dry-run")
+    assert said.code == 1
+    assert "contatos_api.csv: conteúdo já importado; nada mudaria" in said.out
+    assert "ruim.csv: recusado: O arquivo não tem coluna de contato" in said.out
+
+
+def test_an_import_is_followed_by_refine(ran, tmp_path):
+    file = tmp_path / "novos.csv"
+    file.write_text(NEW)
+    said = ran("import", "manychat", file)
+    assert (said.code, said.err) == (0, "")
+    assert "arquivo novos.csv: recebido" in said.out
+    assert "bronze.manychat_contacts 3" in said.out
+    assert "Clientes: 34" in said.out
+    assert "✓ hotmart" not in said.out
+    assert file.exists()
+    again = ran("import", "manychat", file)
+    assert again.code == 0
+    assert "arquivo novos.csv: conteúdo já importado" in again.out
+
+
+def test_a_missing_file_is_named_and_nothing_happens(crm, tmp_path):
+    said = crm("import", "manychat", tmp_path / "nada.csv")
+    assert said.code == 1
+    assert f"Não encontrei o arquivo {tmp_path}/nada.csv." in said.err
+    assert not crm.home.exists()
+
+
+def test_a_refused_file_is_told_every_time_it_is_asked_for(ran, tmp_path):
+    file = tmp_path / "ruim.csv"
+    file.write_text("pedido;valor\n1;2\n")
+    first = ran("import", "manychat", file)
+    assert first.code == 1
+    assert "não tem coluna de contato" in first.err
+    assert "colunas encontradas: pedido, valor" in first.err
+    assert "✓ refine" in first.out
+    second = ran("import", "manychat", file)
+    assert second.code == 1
+    assert "recusado antes" in second.err
+    assert ran("run", "--only", "manychat").code == 0
+
+
+def test_with_several_tenants_the_import_asks_for_one(crm, tmp_path):
+    file = tmp_path / "tenants.toml"
+    file.write_text("[tenants.default]\n[tenants.acme]\n")
+    (tmp_path / "a.csv").write_text(NEW)
+    said = crm("import", "manychat", tmp_path / "a.csv", CRM_TENANTS=str(file))
+    assert said.code == 2
+    assert "--tenant" in said.err
+
+
+def test_an_audience_file(ran):
+    said = ran("export", "audience", "ilpi")
+    assert said.code == 0
+    path, counts = said.out.splitlines()
+    assert path == f"{ran.home}/output/prd/default/publico/publico_ilpi_2026-03-15.csv"
+    assert counts.startswith("6 pessoas, 0 fora")
+    lines = Path(path).read_text().splitlines()
+    assert (lines[0], len(lines)) == ("name,email,phone,country,state,value", 7)
+
+
+def test_an_audience_for_excel(ran):
+    path = ran("export", "audience", "estetica", "--format", "excel-csv").out.splitlines()[0]
+    assert Path(path).read_bytes().startswith(b"\xef\xbb\xbfname;email;phone")
+
+
+def test_a_batch_file_and_a_day_without_batch(ran):
+    said = ran("export", "remarketing")
+    assert said.code == 0
+    assert "remarketing_2026-03-15.csv" in said.out
+    assert "19 pessoas" in said.out
+    empty = ran("export", "remarketing", "--day", "2026-03-14")
+    assert empty.code == 0
+    assert "Ninguém para listar; nenhum arquivo foi feito." in empty.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["audience", "nada"], "não existe o público 'nada'; existem: ilpi, estetica"),
+        (["audience", "ilpi", "--format", "pdf"], "--format precisa ser csv ou excel-csv"),
+        (["remarketing", "--day", "ontem"], "--day precisa ser uma data AAAA-MM-DD"),
+    ],
+)
+def test_a_wrong_export_is_wrong_use(ran, arguments, told):
+    said = ran("export", *arguments)
+    assert said.code == 2
+    assert told in " ".join(said.err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("what", [["audience", "ilpi"], ["remarketing"]])
+def test_an_export_before_the_first_round_says_what_to_do(crm, what):
+    said = crm("export", *what)
+    assert said.code == 1
+    assert "rode `uv run crm run` primeiro" in said.err
+
+
+def test_the_doctor_finds_everything_in_place(crm, sandbox):
+    said = crm("doctor")
+    assert (said.code, said.err) == (0, "")
+    assert f"ok Hotmart: {sandbox.url} respondeu" in said.out
+    assert "sandbox-secret" not in said.out
+    assert not crm.home.exists()
+
+
+def test_the_doctor_names_what_is_missing(crm):
+    said = crm("doctor", HOTMART_CLIENT_ID="")
+    assert said.code == 1
+    assert "falta Hotmart: Falta HOTMART_CLIENT_ID" in said.out
+
+
+def test_the_doctor_names_a_refusal(crm, sandbox):
+    sandbox.sandbox.faults = Faults(forbidden=True)
+    said = crm("doctor")
+    assert said.code == 1
+    assert "falta Hotmart: " in said.out
+    assert "não tem acesso" in said.out
+
+
+def commands(group, path=()):
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*path, name))
+    if not hasattr(group, "commands"):
+        yield path
+
+
+def all_commands():
+    import typer
+
+    return list(commands(typer.main.get_command(crm_cli.app)))
+
+
+@pytest.mark.parametrize("path", all_commands(), ids=" ".join)
+def test_every_command_has_an_example_in_its_help(crm, path):
+    said = crm(*path, "--help")
+    assert said.code == 0
+    assert f"Exemplo: crm {' '.join(path)}" in " ".join(said.out.replace("│", " ").split())
+
+
+def test_without_arguments_the_commands_are_listed(crm):
+    said = crm()
+    for name in ("run", "demo", "status", "import", "export", "doctor", "dev", "sandbox"):
+        assert name in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--faults", "{"], "--faults"),
+        (["--faults", '{"nada": 1}'], "--faults"),
+        (["--data", "/nao/existe.json"], "existe.json"),
+        (["--transactions", "5", "--start", "ontem"], "ontem"),
+        (["--transactions", "-5"], "--transactions"),
+    ],
+)
+def test_a_sandbox_that_cannot_be_made_is_wrong_use(crm, arguments, told):
+    said = crm("sandbox", "hotmart", *arguments)
+    assert said.code == 2
+    assert told in said.err

@@ -1,0 +1,186 @@
+"""The sample tenant's answers, whole and exact."""
+
+from datetime import date
+from decimal import Decimal
+
+import duckdb
+import pytest
+from world import SAMPLE_NOW, World, sample_table, sandbox_environ
+
+
+@pytest.fixture(scope="module")
+def golden(finished_home):
+    return World(finished_home, None, sandbox_environ(finished_home, "http://x"), sample_table())
+
+
+def test_one_customer_per_person(golden):
+    counts = golden.rows(
+        """
+        SELECT count(*) AS people, count(*) FILTER (WHERE has_purchased) AS buyers,
+               count(*) FILTER (WHERE len(sources) = 2) AS in_both,
+               count(*) FILTER (WHERE reachable) AS reachable,
+               count(*) FILTER (WHERE opted_out) AS opted_out
+        FROM silver.customers
+        """
+    )
+    assert counts == [{"people": 33, "buyers": 13, "in_both": 10, "reachable": 29, "opted_out": 0}]
+
+
+@pytest.mark.parametrize(
+    ("email", "records", "phone", "why"),
+    [
+        ("ana.souza@example.com", 3, "+5511961234501", "letter case of the address"),
+        ("carla.dias@example.com", 2, "+5531988123403", "ninth digit missing at Hotmart"),
+        ("diego.fernandes@example.com", 6, "+5555961234504", "area code 55"),
+        ("gustavo.lima@example.com", 2, "+12015550107", "a number of the United States"),
+        ("elena.martinez@example.com", 2, "+34612345605", "a number of Spain"),
+        ("igor.hoffmann@example.com", 6, "+5547991234508", "the family shares one mobile"),
+        ("ju.prado@example.com", 4, "+5585991234509", "two addresses, one mobile"),
+        ("barbara.nunes@example.com", 2, None, "99999999 is nobody's number"),
+        ("wagner.conceicao@example.com", 1, None, "the spreadsheet ate the digits"),
+        ("vinicius.araujo@example.com", 1, "+5581988123418", "ninth digit missing at ManyChat"),
+    ],
+)
+def test_who_is_whom(golden, email, records, phone, why):
+    found = golden.rows("SELECT records, phone FROM silver.customers WHERE email = ?", [email])
+    assert found == [{"records": records, "phone": phone}], why
+
+
+def test_the_family_is_one_customer_with_three_addresses(golden):
+    addresses = golden.rows(
+        """
+        SELECT DISTINCT records.email_key AS email
+        FROM silver.contact_records AS records JOIN silver.customer_xref USING (record_id)
+        WHERE customer_id = (
+            SELECT customer_id FROM silver.customers WHERE email = 'igor.hoffmann@example.com'
+        ) AND valid_to IS NULL ORDER BY ALL
+        """
+    )
+    assert [row["email"].split(".")[0] for row in addresses] == ["helena", "igor", "lia"]
+
+
+def test_records_without_any_key_are_nobody(golden):
+    keyless = "email_key IS NULL AND phone_key IS NULL"
+    assert golden.value(f"SELECT count(*) FROM silver.contact_records WHERE {keyless}") == 3
+    assert golden.value("SELECT count(*) FROM silver.sales WHERE customer_id IS NULL") == 1
+
+
+AUDIENCES = {
+    "ilpi": {
+        "Ana Beatriz Souza": "497.00",
+        "Bárbara Nunes": "497.00",
+        "Igor Hoffmann": "497.00",
+        "Júlia Prado": "497.00",
+        "Diego Fernandes": "485.00",
+        "Carla Dias": "297.00",
+        "Gustavo Lima": "0.00",
+    },
+    "estetica": {
+        "Júlia Prado": "742.30",
+        "Bruno Carvalho": "697.00",
+        "Igor Hoffmann": "697.00",
+        "Sônia Leal": "697.00",
+        "Kátia Rocha": "397.00",
+        "Valter Moraes": "332.00",
+        "Elena Martínez": "0.00",
+    },
+}
+
+
+@pytest.mark.parametrize("slug", AUDIENCES)
+def test_lifetime_value_per_audience(golden, slug):
+    rows = golden.rows(f"SELECT name, ltv FROM gold.audience_{slug} ORDER BY ltv DESC, name")
+    assert {row["name"]: str(row["ltv"]) for row in rows} == AUDIENCES[slug]
+
+
+def test_other_currencies_stay_apart(golden):
+    foreign = golden.rows(
+        "SELECT name, ltv_foreign FROM gold.audience_ilpi WHERE len(ltv_foreign) > 0 UNION ALL "
+        "SELECT name, ltv_foreign FROM gold.audience_estetica WHERE len(ltv_foreign) > 0"
+    )
+    assert {row["name"]: row["ltv_foreign"] for row in foreign} == {
+        "Gustavo Lima": [{"currency": "USD", "amount": Decimal("79.00")}],
+        "Elena Martínez": [{"currency": "EUR", "amount": Decimal("89.90")}],
+    }
+
+
+def test_every_sale_is_there_once_with_what_it_means(golden):
+    classes = golden.rows(
+        "SELECT status_class, count(*) AS sales FROM silver.sales GROUP BY ALL ORDER BY ALL"
+    )
+    assert {row["status_class"]: row["sales"] for row in classes} == {
+        "disputed": 1,
+        "failed": 2,
+        "paid": 23,
+        "pending": 1,
+        "reversed": 2,
+    }
+    assert golden.value("SELECT count(DISTINCT sale_id) FROM silver.sales") == 29
+
+
+def test_the_batch_and_its_order(golden):
+    batch = golden.rows("FROM gold.remarketing_batches ORDER BY position")
+    assert [row["name"].split()[0] for row in batch] == [
+        "Júlia", "Igor", "Sônia", "Carla", "Renato", "Otávio", "Lorena", "Murilo", "Gustavo",
+        "Vinícius", "Sérgio", "Tereza", "Olívia", "Quésia", "Nilo", "Ana", "Elena", "Marcelo",
+        "Yara",
+    ]  # fmt: skip
+    assert [row["position"] for row in batch] == list(range(1, 20))
+    assert {row["batch_date"] for row in batch} == {date(2026, 3, 15)}
+    assert [row["reason"] for row in batch] == ["nunca_contatado"] * 15 + ["contato_antigo"] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("Bruno Carvalho", "bought 23 days ago"),
+        ("Valter Moraes", "bought 29 days ago"),
+        ("Fabiana Gomes", "contacted this month"),
+        ("Nádia Farias", "contacted 29 days ago"),
+        ("Cecília Ramos", "open dispute"),
+        ("Kátia Rocha", "no phone"),
+        ("Rita Vaz", "another producer's buyer"),
+    ],
+)
+def test_who_is_not_in_the_batch(golden, name, why):
+    assert golden.value("SELECT count(*) FROM silver.customers WHERE name = ?", [name]) == 1
+    sql = "SELECT count(*) FROM gold.remarketing_batches WHERE name = ?"
+    assert golden.value(sql, [name]) == 0, why
+
+
+def test_what_could_not_be_read_is_told_with_its_place(golden):
+    rejects = golden.rows("SELECT place, field, reason, raw FROM bronze.rejects ORDER BY raw")
+    assert [tuple(row.values()) for row in rejects] == [
+        ("4", "data_remarketing", "data_ilegivel", "11/fev"),
+        ("5", "ultima_interacao", "data_no_futuro", "20/12/2026"),
+        ("8", "WhatsApp", "lossy_scientific", "5,51196E+12"),
+    ]
+
+
+def test_the_serving_snapshot_says_what_it_holds(golden):
+    serving = golden.folder / "serving"
+    with duckdb.connect(serving / (serving / "current").read_text(), read_only=True) as con:
+        assert con.execute("SELECT count(*) FROM silver.customers").fetchone() == (33,)
+        assert con.execute("SELECT count(*) FROM gold.remarketing_batches").fetchone() == (19,)
+        assert con.execute("SELECT sum(rows) FROM meta.loads WHERE source LIKE 'hotmart%'")
+
+
+def test_the_files_of_the_day(golden):
+    folder = golden.settings.output_folder("default")
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.csv"))
+    day = SAMPLE_NOW[:10]
+    assert files == [
+        f"publico/publico_estetica_{day}.csv",
+        f"publico/publico_ilpi_{day}.csv",
+        f"remarketing/remarketing_{day}.csv",
+    ]
+    lines = (folder / files[2]).read_text().splitlines()
+    header = "email,phone,last_remarketing_at,last_purchase_at,name,segmento"
+    assert (lines[0], len(lines)) == (header, 20)
+
+
+def test_what_holds_people_is_private_to_its_owner(golden):
+    for path in golden.folder.rglob("*"):
+        if path.is_file() and path.suffix in {".csv", ".duckdb", ".sqlite"}:
+            assert path.stat().st_mode & 0o077 == 0, path.name
+    assert golden.folder.stat().st_mode & 0o777 == 0o700
