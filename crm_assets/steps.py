@@ -25,7 +25,8 @@ from crm_resources.warehouse import BadValueError, Transaction, Warehouse
 Events = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 Metadata = dict[str, Any]
 
-FRESH_FOR = timedelta(hours=36)
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
+"""What a refine run rebuilds is stale after a day and a half; a source's age is in the loads."""
 
 DATABASE_ERRORS = (duckdb.Error, BadValueError, Busy)
 """What the warehouse raises; its messages never show a value of a row."""
@@ -33,11 +34,28 @@ DATABASE_ERRORS = (duckdb.Error, BadValueError, Busy)
 
 @dataclass(frozen=True)
 class Table:
-    """A table, its contract, and what it is in plain words for the people who open the UI."""
+    """A table.
+
+    Attributes:
+        name: `layer.name`.
+        contract: what its rows must keep.
+        description: what it is, in plain words for the people who open the UI.
+        reads: the tables it is made from.
+    """
 
     name: str
     contract: type[Contract]
     description: str
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    """What an asset makes outside the warehouse, described like a table."""
+
+    name: str
+    description: str
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,13 +111,13 @@ class Site:
         store: OpsStore = self.resource(context, "ops").store()
         return store
 
-    def spec(self, table: Table, deps: Sequence[str] = (), **more: Any) -> dg.AssetSpec:
-        """Asset spec of a table."""
+    def spec(self, made: Table | Output, **more: Any) -> dg.AssetSpec:
+        """Asset spec of what an asset makes."""
         return dg.AssetSpec(
-            self.key(table.name),
-            deps=[self.key(dep) for dep in deps],
-            description=table.description,
-            group_name=self.group(table.name),
+            self.key(made.name),
+            deps=[self.key(name) for name in made.reads],
+            description=made.description,
+            group_name=self.group(made.name),
             owners=list(self.tenant.owners),
             tags={"crm/tenant": self.tenant.slug},
             **{"kinds": {"duckdb"}, **more},
@@ -126,7 +144,6 @@ def table_step(
     site: Site,
     name: str,
     tables: Sequence[Table],
-    deps: Sequence[str],
     write: Callable[[Transaction], Mapping[str, Metadata]],
     reconciliations: Sequence[Reconciliation] = (),
 ) -> dg.AssetsDefinition:
@@ -136,19 +153,13 @@ def table_step(
         site: the tenant's place.
         name: name of the step.
         tables: what it writes.
-        deps: names of the tables it reads.
         write: fills the tables; returns metadata by table name.
         reconciliations: identities checked before the commit.
     """
 
     @dg.multi_asset(
         name=site.op_name(name),
-        specs=[
-            site.spec(
-                table, deps, freshness_policy=dg.FreshnessPolicy.time_window(fail_window=FRESH_FOR)
-            )
-            for table in tables
-        ],
+        specs=[site.spec(table, freshness_policy=FRESH) for table in tables],
         check_specs=[
             *(site.contract_spec(table) for table in tables),
             *(site.reconciliation_spec(r) for r in reconciliations),

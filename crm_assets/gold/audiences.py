@@ -18,6 +18,7 @@ def audience_table(site: Site, slug: str) -> Table:
         AudienceContract,
         f"Público {label}: quem comprou seus produtos, com o valor total pago (LTV). "
         "Vendas reembolsadas ou pendentes não contam; outra moeda fica à parte.",
+        reads=("silver.customers", "silver.sales", "silver.products"),
     )
 
 
@@ -38,7 +39,6 @@ def _audience_step(site: Site, slug: str) -> dg.AssetsDefinition:
         site,
         f"audience_{slug}",
         [table],
-        deps=["silver.customers", "silver.sales", "silver.products"],
         write=write,
         reconciliations=[
             Reconciliation(

@@ -14,7 +14,7 @@ import polars as pl
 from crm_assets.checks.contract import Verdict
 from crm_assets.checks.gold import RemarketingBatches
 from crm_assets.steps import (
-    FRESH_FOR,
+    FRESH,
     Events,
     Metadata,
     Reconciliation,
@@ -32,6 +32,7 @@ BATCHES = Table(
     RemarketingBatches,
     "O lote de remarketing de cada dia: no máximo 50 pessoas sem compra e sem contato há 30 dias. "
     "Um dia já escolhido não muda.",
+    reads=("silver.customers", "silver.sales", "silver.contact_history"),
 )
 
 RECENT_DAYS = 31
@@ -57,13 +58,7 @@ def remarketing_assets(site: Site) -> list[dg.AssetsDefinition]:
 
     @dg.multi_asset(
         name=site.op_name("remarketing_batches"),
-        specs=[
-            site.spec(
-                BATCHES,
-                deps=["silver.customers", "silver.sales", "silver.contact_history"],
-                freshness_policy=dg.FreshnessPolicy.time_window(fail_window=FRESH_FOR),
-            )
-        ],
+        specs=[site.spec(BATCHES, freshness_policy=FRESH)],
         check_specs=[
             site.contract_spec(BATCHES),
             *(site.reconciliation_spec(reconciliation) for reconciliation in reconciliations),

@@ -5,15 +5,13 @@ table stops the publication, while a stale source is published with its age. The
 (rules 7.4).
 """
 
-from typing import Any
-
 import dagster as dg
 
 from crm_assets.gold.audiences import audience_table
 from crm_assets.gold.files import export_audience, export_remarketing
 from crm_assets.gold.snapshot import serving_pointer
 from crm_assets.silver.contacts import LOG_POSITION
-from crm_assets.steps import DATABASE_ERRORS, FRESH_FOR, Events, Site, refine_pool
+from crm_assets.steps import DATABASE_ERRORS, FRESH, Events, Output, Site, refine_pool
 from crm_resources.serving import point, prune
 
 KEPT_SNAPSHOTS = 2
@@ -47,15 +45,14 @@ def serving_assets(site: Site) -> list[dg.AssetsDefinition]:
     @dg.multi_asset(
         name=site.op_name("serving"),
         specs=[
-            _spec(
-                site,
-                "gold.serving",
-                deps=["silver.contact_history", "gold.remarketing_batches", *audiences],
-                kinds={"duckdb"},
-                description=(
+            site.spec(
+                Output(
+                    "gold.serving",
                     "A cópia de leitura que as páginas, os arquivos e o BI usam. Só é trocada "
-                    "quando tudo o que ela contém passou nas conferências."
+                    "quando tudo o que ela contém passou nas conferências.",
+                    reads=("silver.contact_history", "gold.remarketing_batches", *audiences),
                 ),
+                freshness_policy=FRESH,
             )
         ],
         pool=refine_pool(site),
@@ -101,15 +98,15 @@ def export_assets(site: Site) -> list[dg.AssetsDefinition]:
     @dg.multi_asset(
         name=site.op_name("exports"),
         specs=[
-            _spec(
-                site,
-                "gold.exports",
-                deps=["gold.serving"],
-                kinds={"csv"},
-                description=(
+            site.spec(
+                Output(
+                    "gold.exports",
                     "Os arquivos do dia em data/output: um CSV por público e o CSV do lote de "
-                    "remarketing. O lote conta como entregue quando o arquivo existe."
+                    "remarketing. O lote conta como entregue quando o arquivo existe.",
+                    reads=("gold.serving",),
                 ),
+                kinds={"csv"},
+                freshness_policy=FRESH,
             )
         ],
         pool=refine_pool(site),
@@ -130,15 +127,3 @@ def export_assets(site: Site) -> list[dg.AssetsDefinition]:
         )
 
     return [exports]
-
-
-def _spec(site: Site, name: str, deps: list[str], **more: Any) -> dg.AssetSpec:
-    return dg.AssetSpec(
-        site.key(name),
-        deps=[site.key(dep) for dep in deps],
-        group_name=site.group(name),
-        owners=list(site.tenant.owners),
-        tags={"crm/tenant": site.tenant.slug},
-        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=FRESH_FOR),
-        **more,
-    )

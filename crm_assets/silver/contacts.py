@@ -14,11 +14,13 @@ HISTORY = Table(
     "silver.contact_history",
     ContactHistory,
     "Cada contato feito: lotes de remarketing e a data_remarketing do ManyChat.",
+    reads=("silver.contact_records", "silver.customer_xref", "bronze.crm_actions"),
 )
 OPT_OUTS = Table(
     "silver.opt_outs",
     OptOuts,
     "E-mails e telefones que não podem ser contatados, desde quando e por quê.",
+    reads=("silver.contact_records", "bronze.crm_actions"),
 )
 
 LOG_POSITION = "silver.action_log_position"
@@ -32,7 +34,6 @@ def contact_assets(site: Site) -> list[dg.AssetsDefinition]:
             site,
             "contact_history",
             [HISTORY, OPT_OUTS],
-            deps=["silver.contact_records", "silver.customer_xref", "bronze.crm_actions"],
             write=partial(_write, site),
         )
     ]

@@ -20,11 +20,20 @@ CUSTOMERS = Table(
     Customers,
     "O cadastro mestre: uma linha por pessoa, com o melhor valor de cada campo entre todas as "
     "fontes, o que comprou e quando foi contatada.",
+    reads=(
+        "silver.contact_records",
+        "silver.customer_xref",
+        "silver.sales",
+        "silver.products",
+        "silver.contact_history",
+        "silver.opt_outs",
+    ),
 )
 LINEAGE = Table(
     "silver.customer_lineage",
     CustomerLineage,
     "De qual registro veio cada campo do cadastro mestre, e qual ficou em segundo lugar.",
+    reads=("silver.contact_records", "silver.customer_xref"),
 )
 
 FIELDS = {
@@ -59,14 +68,6 @@ def customer_assets(site: Site) -> list[dg.AssetsDefinition]:
             site,
             "customers",
             [CUSTOMERS, LINEAGE],
-            deps=[
-                "silver.contact_records",
-                "silver.customer_xref",
-                "silver.sales",
-                "silver.products",
-                "silver.contact_history",
-                "silver.opt_outs",
-            ],
             write=partial(_write, site),
         )
     ]

@@ -27,11 +27,17 @@ CONTACT_RECORDS = Table(
     ContactRecords,
     "Cada registro de pessoa de cada fonte, com e-mail e telefone normalizados como chaves de "
     "identidade, ou o motivo de não servirem de chave.",
+    reads=(
+        "bronze.hotmart_transactions",
+        "bronze.hotmart_customers",
+        "bronze.manychat_contacts",
+    ),
 )
 SALE_RECORDS = Table(
     "silver.sale_records",
     SaleRecords,
     "Cada transação no estado mais recente, com o que ela significa: paga, reembolsada, pendente.",
+    reads=("bronze.hotmart_transactions",),
 )
 
 
@@ -48,11 +54,6 @@ def record_assets(site: Site) -> list[dg.AssetsDefinition]:
             site,
             "records",
             [CONTACT_RECORDS, SALE_RECORDS],
-            deps=[
-                "bronze.hotmart_transactions",
-                "bronze.hotmart_customers",
-                "bronze.manychat_contacts",
-            ],
             write=partial(_write, site),
             reconciliations=[reconciliation],
         )

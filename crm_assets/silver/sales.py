@@ -16,11 +16,13 @@ SALES = Table(
     "silver.sales",
     Sales,
     "Toda venda, no estado mais recente, com o cliente que comprou.",
+    reads=("silver.sale_records", "silver.customer_xref"),
 )
 PRODUCTS = Table(
     "silver.products",
     Products,
     "Cada produto já vendido e os públicos a que pertence.",
+    reads=("silver.sale_records",),
 )
 
 
@@ -31,14 +33,12 @@ def sale_assets(site: Site) -> list[dg.AssetsDefinition]:
             site,
             "sales",
             [SALES],
-            deps=["silver.sale_records", "silver.customer_xref"],
             write=partial(_write_sales, site),
         ),
         table_step(
             site,
             "products",
             [PRODUCTS],
-            deps=["silver.sale_records"],
             write=partial(_write_products, site),
         ),
     ]

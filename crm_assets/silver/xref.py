@@ -16,16 +16,19 @@ XREF = Table(
     "silver.customer_xref",
     CustomerXref,
     "A qual cliente pertence cada registro, desde quando, e qual chave os uniu.",
+    reads=("silver.contact_records",),
 )
 IDS = Table(
     "silver.customer_ids",
     CustomerIds,
     "Todo identificador de cliente já criado e qual responde por ele hoje.",
+    reads=("silver.contact_records",),
 )
 MERGES = Table(
     "silver.customer_merges",
     CustomerMerges,
     "O que aconteceu com os identificadores: criado, separado, unido a outro, voltou, aposentado.",
+    reads=("silver.contact_records",),
 )
 
 
@@ -42,7 +45,6 @@ def xref_assets(site: Site) -> list[dg.AssetsDefinition]:
             site,
             "customer_xref",
             [XREF, IDS, MERGES],
-            deps=["silver.contact_records"],
             write=partial(_write, site),
             reconciliations=[reconciliation],
         )

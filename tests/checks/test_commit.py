@@ -38,7 +38,6 @@ def materialize(warehouse, select, holds=True):
         site(),
         "counted",
         [TABLE],
-        deps=[],
         write=write,
         reconciliations=[
             Reconciliation(TABLE.name, "soma", "Soma.", lambda tx: Verdict("soma", holds, {"a": 1}))

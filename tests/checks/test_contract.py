@@ -135,7 +135,7 @@ CELLS = {
 } | {"key": st.sampled_from(["k1", "k2", "k3", None])}
 
 
-@random_cases(12)
+@random_cases(8)
 @given(st.lists(st.fixed_dictionaries({}, optional=CELLS), max_size=6))
 def test_pandera_and_sql_agree_on_random_rows(rows):
     by_pandera, by_sql = both(rows)

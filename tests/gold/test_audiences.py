@@ -142,7 +142,7 @@ def random_sales(draw):
     )
 
 
-@random_cases(12)
+@random_cases(8)
 @given(random_sales())
 def test_ltv_equals_a_sum_by_hand_and_the_reconciliation_holds(sales):
     lake = audience(sales, people=(1, 2, 3))

@@ -29,6 +29,17 @@ def person(number, **fields):
     return {"customer_id": cus(number), "phone": f"+55119{number:08}", **fields}
 
 
+def bought(paid_at, **fields):
+    return {
+        "sale_id": "s",
+        "order_id": "o",
+        "customer_id": cus(1),
+        "gross": Decimal("10.00"),
+        "paid_at": paid_at,
+        **fields,
+    }
+
+
 class House(Lake):
     """Silver as the batch reads it, and the action log."""
 
@@ -324,19 +335,8 @@ def test_a_merge_moves_rows_to_the_surviving_id_with_their_outcome():
 
 def test_the_limit_counts_a_purchase_under_a_merged_identity():
     """B8: the facts of the survivor decide, and the selection is checked against sales."""
-    sales = [
-        {
-            "sale_id": "s",
-            "order_id": "o",
-            "customer_id": cus(1),
-            "gross": Decimal(10),
-            "paid_at": days_before(1),
-        }
-    ]
-    assert House(person(1, last_purchase_at=days_before(1)), sales=sales).round() == []
-
-
-# --- numbers -------------------------------------------------------------------------------------
+    yesterday = days_before(1)
+    assert House(person(1, last_purchase_at=yesterday), sales=[bought(yesterday)]).round() == []
 
 
 def test_a_number_shown_by_two_customers_is_called_once():
@@ -382,19 +382,9 @@ def test_checks_fail_on_what_must_never_be_held():
 @pytest.mark.parametrize("fact", [{"is_purchase": True}, {"is_purchase": False, "refunded": True}])
 def test_the_window_check_reads_sales_themselves(fact):
     refunded = days_before(29) if fact.pop("refunded", False) else None
-    sales = [
-        {
-            "sale_id": "s",
-            "order_id": "o",
-            "customer_id": cus(1),
-            "gross": Decimal(10),
-            "paid_at": days_before(29),
-            "refunded_at": refunded,
-            **fact,
-        }
-    ]
+    sale = bought(days_before(29), refunded_at=refunded, **fact)
     with pytest.raises(AssertionError):
-        House(person(1), sales=sales).round()
+        House(person(1), sales=[sale]).round()
 
 
 def test_the_limit_check_sees_too_many_and_repeated_numbers():

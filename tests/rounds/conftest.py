@@ -22,6 +22,6 @@ def finished(world, finished_home):
 
 @pytest.fixture
 def small(world, quick):
-    """A world that reads three months only, so that a round of Hotmart takes half a second."""
-    world.table = {**world.table, "hotmart": {"start_date": "2026-01-01"}}
+    """A world that reads two months only, so that a round of Hotmart is quick."""
+    world.table = {**world.table, "hotmart": {"start_date": "2026-02-01"}}
     return world

@@ -43,16 +43,16 @@ def only_error(done, stage="hotmart"):
         {"next_answers": ["401"]},
         {"next_token_answers": ["503", "html"]},
         {"refuse_windows_above_days": 7},
-        {"time_out_windows_above_days": 10},
-        {"refuse_statuses": ["PRE_ORDER"]},
+        pytest.param({"time_out_windows_above_days": 10}, marks=pytest.mark.slow),
+        pytest.param({"refuse_statuses": ["PRE_ORDER"]}, marks=pytest.mark.slow),
     ],
     ids=lambda faults: "-".join(f"{name}" for name in faults),
 )
 def test_a_fault_that_passes_leaves_the_right_rows(small, sandbox, faults):
     faulty(sandbox, **faults)
     done = small.green("hotmart")
-    assert done.outcomes[0].rows == dict.fromkeys(TABLES, 15)
-    assert small.value(COUNT) == 15
+    assert done.outcomes[0].rows == dict.fromkeys(TABLES, 7)
+    assert small.value(COUNT) == 7
     assert all(load.verified for load in small.ops.loads("hotmart_transactions"))
 
 
@@ -63,10 +63,10 @@ def test_a_fault_that_passes_leaves_the_right_rows(small, sandbox, faults):
         ("503", "indisponível"),
         ("html", "em HTML"),
         ("empty", "sem uma página de registros"),
-        ("error", "internal_server_error"),
-        ("drop", "conexão"),
-        ("blocked", "bloqueio antes da API"),
-        ("403", "não tem acesso"),
+        pytest.param("error", "internal_server_error", marks=pytest.mark.slow),
+        pytest.param("drop", "conexão", marks=pytest.mark.slow),
+        pytest.param("blocked", "bloqueio antes da API", marks=pytest.mark.slow),
+        pytest.param("403", "não tem acesso", marks=pytest.mark.slow),
     ],
 )
 def test_a_fault_that_stays_is_named_and_leaves_the_old_rows(small, sandbox, answer, cause):
@@ -75,7 +75,7 @@ def test_a_fault_that_stays_is_named_and_leaves_the_old_rows(small, sandbox, ans
     faulty(sandbox, next_answers=[answer] * 500)
     done = small.at("2026-03-15T10:00:00-03:00").round("hotmart")
     assert cause in only_error(done)
-    assert "3 de 3 partições" in only_error(done)
+    assert "2 de 2 partições" in only_error(done)
     assert held(small) == before
     assert {load.at for load in small.ops.loads()} == {datetime(2026, 3, 15, 12, tzinfo=UTC)}
 
@@ -192,7 +192,7 @@ def test_a_broken_contract_in_one_slice_keeps_its_old_rows_and_the_others_commit
     result = later.definitions.resolve_job_def("hotmart").execute_in_process(
         instance=later.instance,
         tags={
-            "dagster/asset_partition_range_start": "2026-01-01",
+            "dagster/asset_partition_range_start": "2026-02-01",
             "dagster/asset_partition_range_end": "2026-03-01",
         },
         asset_selection=[dg.AssetKey(TABLES[0].split("."))],
@@ -200,12 +200,12 @@ def test_a_broken_contract_in_one_slice_keeps_its_old_rows_and_the_others_commit
     )
     assert not result.success
     materialized = {event.partition for event in result.get_asset_materialization_events()}
-    assert materialized == {"2026-01-01", "2026-03-01"}
+    assert materialized == {"2026-03-01"}
     (check,) = result.get_asset_check_evaluations()
     assert (check.passed, check.check_name) == (False, "contract")
     assert check.metadata["falhas"].value == "transaction: field_uniqueness (2)"
     failure = result.get_step_failure_events()[0].step_failure_data.user_failure_data
-    assert "1 de 3 partições" in failure.description
+    assert "1 de 2 partições" in failure.description
     assert (
         "2026-02-01: contrato quebrado (transaction: field_uniqueness (2))" in failure.description
     )
@@ -214,9 +214,9 @@ def test_a_broken_contract_in_one_slice_keeps_its_old_rows_and_the_others_commit
     fresh = later.value(
         f"SELECT count(*) FROM {TABLES[0]} WHERE extracted_at = ?", [later.settings.now()]
     )
-    assert fresh == 15 - len(old)
+    assert fresh == 7 - len(old)
     ages = {load.slice: load.at for load in later.ops.loads("hotmart_transactions")}
-    assert ages["2026-02-01"] < ages["2026-01-01"] == ages["2026-03-01"]
+    assert ages["2026-02-01"] < ages["2026-03-01"]
 
 
 def test_two_rounds_at_once_are_refused_with_the_holder_named(small):

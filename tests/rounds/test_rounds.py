@@ -104,6 +104,7 @@ def test_a_refund_older_than_90_days_is_seen_by_the_weekly_reading(finished, ven
     assert days[22].value(value) == 0
 
 
+@pytest.mark.slow
 def test_a_vanished_sale_leaves_with_its_slice(finished, vendor):
     vendor.server.sandbox.data = SandboxData([])
     finished.green("hotmart", "refine")

@@ -172,7 +172,7 @@ def raw_records(draw):
     return rows
 
 
-@random_cases(10)
+@random_cases(6)
 @given(raw_records())
 def test_lineage_rebuilds_every_golden_field_and_names_the_best_two_records(rows):
     lake = customers(rows)
