@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import polars as pl
 
 from crm_assets.checks.contract import Contract, Verdict, check_table
 from crm_assets.partitions import Partitions
@@ -30,6 +31,9 @@ FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
 
 DATABASE_ERRORS = (duckdb.Error, BadValueError, Busy)
 """What the warehouse raises; its messages never show a value of a row."""
+
+_WITH_VALUES = (pl.exceptions.PolarsError,)
+"""What may quote a value: only its kind is told (design 10)."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +223,11 @@ def commit(
     except DATABASE_ERRORS as error:
         raise dg.Failure(
             f"{purpose} não foi gravado e as linhas anteriores ficaram: {error}",
+            allow_retries=False,
+        ) from None
+    except _WITH_VALUES as error:
+        raise dg.Failure(
+            f"{purpose} não foi gravado e as linhas anteriores ficaram: {type(error).__name__}.",
             allow_retries=False,
         ) from None
     results = check_results(site, verdicts)

@@ -19,6 +19,6 @@ class RefineLock(dg.ConfigurableResource["RefineLock"]):
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
         """Take the lock when the run begins and give it back when it ends."""
-        run_id = context.run_id or "sem instância"
-        with hold(Path(self.path), f"refine {run_id[:8]}", self.wait_seconds):
+        purpose = f"refine {context.run.run_id[:8]}" if context.run else "refine"
+        with hold(Path(self.path), purpose, self.wait_seconds):
             yield self
