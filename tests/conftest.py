@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from world import World
@@ -20,15 +21,16 @@ for _name in [n for n in os.environ if n.startswith(("CRM_", "HOTMART_", "ENVIRO
     if _name != "CRM_FULL":
         del os.environ[_name]
 os.environ["PYTHON_DOTENV_DISABLED"] = "1"
-os.environ["CRM_HOME"] = tempfile.mkdtemp(prefix="crm-tests-")
+_home = tempfile.TemporaryDirectory(prefix="crm-tests-")
+os.environ["CRM_HOME"] = _home.name
 
 FULL = bool(os.environ.get("CRM_FULL"))
 """The full suite of `.ci/run`: slow tests run, and a skip is a failure."""
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """`RefineLock` still asks its context for the run id in the old way."""
-    config.addinivalue_line("filterwarnings", "ignore:InitResourceContext[.]")
+settings.register_profile("daily", max_examples=30, derandomize=True, deadline=None)
+settings.register_profile("full", max_examples=100, derandomize=True, deadline=None)
+settings.load_profile("full" if FULL else "daily")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

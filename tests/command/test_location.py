@@ -37,6 +37,7 @@ def fresh(code, home, **environ):
     )
 
 
+@pytest.mark.slow
 def test_it_loads_in_a_fresh_interpreter_without_network_or_files(tmp_path):
     home = tmp_path / "home"
     done = fresh(BLOCKED, home, CRM_TENANTS=str(SAMPLE / "tenants.toml"))

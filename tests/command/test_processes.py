@@ -16,6 +16,8 @@ from crm_assets.settings import CHECKOUT, Settings
 from crm_resources.hotmart.sandbox import Faults
 from crm_resources.ops import OpsStore
 
+pytestmark = pytest.mark.slow
+
 KEY = "bronze/hotmart_transactions"
 
 

@@ -127,6 +127,7 @@ def test_hml_reads_the_whole_month_before_into_its_own_stores(finished):
     assert finished.value("SELECT count(*) FROM bronze.hotmart_transactions") == 29
 
 
+@pytest.mark.slow
 def test_dev_reads_yesterday_and_leaves_the_rest_of_its_month(world):
     dev = replace(world, environ={**world.environ, "ENVIRONMENT": "dev"})
     dev.at("2026-03-14T09:00:00-03:00").green("hotmart")
@@ -144,6 +145,7 @@ def materialize(world: World, job: str, **tags: str) -> dg.ExecuteInProcessResul
     )
 
 
+@pytest.mark.slow
 def test_a_backfill_of_twelve_slices_is_one_run_with_metadata_per_slice(world):
     tags = {RANGE_START_TAG: "2025-01-01", RANGE_END_TAG: "2025-12-01"}
     result = materialize(world, "hotmart", **tags)
@@ -204,6 +206,7 @@ def test_a_partition_without_a_copy_fails_and_keeps_its_rows(finished):
     assert finished.value("SELECT count(*) FROM bronze.manychat_contacts") == 32
 
 
+@pytest.mark.slow
 def test_two_tenants_of_one_location_do_not_see_each_other(world, sandbox):
     acme = World(
         world.home,

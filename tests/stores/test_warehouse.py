@@ -172,7 +172,8 @@ typed_rows = st.fixed_dictionaries(
     {
         "amount": st.none() | st.decimals("-9999999999999999.99", "9999999999999999.99", places=2),
         "seen_at": st.none() | instants,
-        "tags": st.none() | st.lists(st.text(st.characters(exclude_characters="\0"), max_size=5)),
+        "tags": st.none()
+        | st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)),
         "raw": st.none() | st.sampled_from(['{"a":[1,{"b":null}]}', "[]", '"ção"', "1.50"]),
         "day": st.none() | st.dates(date(1990, 1, 1), date(2100, 1, 1)),
     }

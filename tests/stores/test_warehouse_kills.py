@@ -11,6 +11,8 @@ from crm_resources import serving
 from crm_resources import warehouse as module
 from crm_resources.warehouse import Warehouse
 
+pytestmark = pytest.mark.slow
+
 TABLES = {"gold.sales": "SELECT id FROM bronze.sales ORDER BY id"}
 
 
