@@ -22,14 +22,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from crm_assets.settings import CHECKOUT, Environment, Settings, SettingsError, load_settings
-from crm_assets.tenants import Tenant, load_tenants
-from crm_console import age, local, out, refuse, span, tell_next, tell_plan, tell_round, tell_tenant
-from crm_resources.locks import Busy, holder
+from crm_assets.settings import CHECKOUT, Environment, SettingsError, load_settings
+from crm_console import age, local, out, refuse, tell_next, tell_plan, tell_tenant
+from crm_resources.locks import holder
+from crm_session import chosen_tenants, open_ops, prepare_instance, run_tenant, single_tenant
 
 if TYPE_CHECKING:
-    from crm_assets.plan import IngestRequest
-    from crm_resources.ops import OpsStore
+    from crm_assets.gold.files import Export, Format
 
 SANDBOX_PORT = 8010
 DEMO_NOW = "2026-03-15T09:00:00-03:00"
@@ -91,18 +90,18 @@ def run(
 
     settings = load_settings()
     stages = _stages(only, rounds.STAGES)
-    tenants = _tenants(settings, tenant)
+    tenants = chosen_tenants(settings, tenant)
     if dry_run:
         from crm_assets.plan import Landed
 
         for one in tenants:
-            known = _ops(settings, one).loads() if _has_ops(settings, one) else ()
+            known = open_ops(settings, one).loads() if settings.has_ops(one.slug) else ()
             tell_plan(settings, one, stages, Landed(loads=known))
         return
     if settings.environment is Environment.HML:
         out.print(f"Ambiente hml: a rodada começa em {HML_WAIT_SECONDS} s (Ctrl+C cancela).")
         time.sleep(HML_WAIT_SECONDS)
-    results = [_run_tenant(settings, one, stages, wait=wait) for one in tenants]
+    results = [run_tenant(settings, one, stages, wait=wait) for one in tenants]
     sys.exit(0 if all(results) else 1)
 
 
@@ -129,8 +128,8 @@ def demo() -> None:
     with SandboxServer(Sandbox(sales)) as sandbox:
         os.environ["HOTMART_API_URL"] = os.environ["HOTMART_AUTH_URL"] = sandbox.url
         settings = load_settings()
-        (one,) = _tenants(settings, None)
-        ok = _run_tenant(settings, one, None)
+        (one,) = chosen_tenants(settings, None)
+        ok = run_tenant(settings, one, None)
     if ok:
         tell_next(env_file)
     sys.exit(0 if ok else 1)
@@ -146,14 +145,14 @@ def status(tenant: TenantOption = None) -> None:
     from crm_assets.plan import source_ages
 
     settings = load_settings()
-    for one in _tenants(settings, tenant):
+    for one in chosen_tenants(settings, tenant):
         folder = settings.store_folder(one.slug)
         tell_tenant(settings, one)
         table = Table("fonte", "última leitura", "idade", box=None, pad_edge=False)
-        if not _has_ops(settings, one):
+        if not settings.has_ops(one.slug):
             out.print("Nenhuma rodada ainda: comece com `uv run crm run`.")
             continue
-        ops = _ops(settings, one)
+        ops = open_ops(settings, one)
         for source, at in source_ages(ops.loads()).items():
             table.add_row(source, local(one, at), age(settings, at))
         out.print(table)
@@ -175,7 +174,7 @@ def dev(
     Exemplo: crm dev --port 3000
     """
     settings = load_settings()
-    _prepare_instance(settings)
+    prepare_instance(settings)
     out.print(
         f"Interface em http://127.0.0.1:{port} ({settings.environment}); rodada diária às "
         f"{settings.schedule_time:%H:%M}. Ctrl+C encerra."
@@ -183,8 +182,8 @@ def dev(
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(CHECKOUT / "workspace.yaml")]
     process = subprocess.Popen(  # noqa: S603
         [*command, "-h", "127.0.0.1", "-p", str(port)],
-        env={**os.environ, "CRM_SCHEDULES_ON": "1"},
-        cwd=CHECKOUT,
+        env={**os.environ, "CRM_SCHEDULES_ON": "1", "PYTHONWARNINGS": "ignore"},
+        cwd=settings.dagster_home,
     )
     try:
         sys.exit(process.wait())
@@ -203,7 +202,7 @@ def doctor(tenant: TenantOption = None) -> None:
     settings = load_settings()
     healthy = True
     out.print(escape(f"ENVIRONMENT={settings.environment} CRM_HOME={settings.home}"))
-    for one in _tenants(settings, tenant):
+    for one in chosen_tenants(settings, tenant):
         tell_tenant(settings, one)
         for finding in examine(settings, one):
             mark = "[green]ok[/]" if finding.ok else "[red]falta[/]"
@@ -226,7 +225,7 @@ def import_manychat(
     Exemplo: crm import manychat contatos.csv --dry-run
     """
     settings = load_settings()
-    one = _single(settings, tenant)
+    one = single_tenant(settings, tenant)
     missing = [file for file in files if not file.is_file()]
     if missing:
         _fail(f"Não encontrei o arquivo {missing[0]}.")
@@ -237,7 +236,7 @@ def import_manychat(
         for file, effect in zip(files, told, strict=True):
             out.print(escape(f"{file.name}: {effect}"))
         sys.exit(0 if all(effect.accepted for effect in told) else 1)
-    ok = _run_tenant(settings, one, ("manychat", "actions", "refine"), files=files, wait=wait)
+    ok = run_tenant(settings, one, ("manychat", "actions", "refine"), files=files, wait=wait)
     sys.exit(0 if ok else 1)
 
 
@@ -254,11 +253,12 @@ def export_audience_command(
     from crm_assets.gold.files import export_audience
 
     settings = load_settings()
-    one = _single(settings, tenant)
+    one = single_tenant(settings, tenant)
     if slug not in one.audiences:
         known = ", ".join(one.audiences)
         raise typer.BadParameter(f"não existe o público {slug!r}; existem: {known}.")
-    _tell_export(export_audience, settings, one, slug, flavour=flavour)
+    ops = open_ops(settings, one)
+    _tell_export(export_audience(settings, one, ops, slug, _flavour(flavour)))
 
 
 @export_app.command("remarketing")
@@ -275,9 +275,10 @@ def export_remarketing_command(
     from crm_assets.settings import parse_day
 
     settings = load_settings()
-    one = _single(settings, tenant)
+    one = single_tenant(settings, tenant)
     wanted = parse_day("--day", day) or settings.today(one.timezone)
-    _tell_export(export_remarketing, settings, one, wanted, flavour=flavour)
+    ops = open_ops(settings, one)
+    _tell_export(export_remarketing(settings, one, ops, wanted, _flavour(flavour)))
 
 
 @sandbox_app.command("hotmart")
@@ -332,64 +333,16 @@ def sandbox_hotmart(
     serve("127.0.0.1", port, sales, script)
 
 
-def _run_tenant(
-    settings: Settings,
-    tenant: Tenant,
-    stages: Sequence[str] | None,
-    *,
-    files: Sequence[Path] | None = None,
-    wait: float = 0,
-) -> bool:
-    """One round of one tenant, told as it goes; whether it succeeded."""
-    import dagster as dg
-
-    from crm_assets.definitions import build, site_of
-    from crm_assets.gold.summary import published
-    from crm_assets.rounds import STAGES, run_round
-
-    _prepare_instance(settings)
-    tell_tenant(settings, tenant)
-    with (
-        out.status("abrindo") as spinner,
-        dg.DagsterInstance.get() as instance,
-    ):
-
-        def told(stage: str, request: IngestRequest | None) -> None:
-            spinner.update(f"{stage} {span(request.slices) if request else ''}")
-
-        try:
-            done = run_round(
-                site_of(tenant, settings),
-                build(settings, {tenant.slug: tenant}),
-                instance,
-                stages=stages or STAGES,
-                files=files,
-                wait=wait,
-                told=told,
-            )
-        except Busy as busy:
-            refuse(busy)
-            return False
-    tell_round(settings, tenant, done)
-    for line in published(settings, tenant):
-        out.print(escape(line))
-    return done.ok
-
-
-def _tell_export(
-    export: object, settings: Settings, tenant: Tenant, what: object, **more: str
-) -> None:
+def _flavour(text: str) -> Format:
     from crm_assets.gold.files import Format
-    from crm_assets.gold.snapshot import NothingPublished
 
     try:
-        flavour = Format(more["flavour"])
+        return Format(text)
     except ValueError:
         raise typer.BadParameter(f"--format precisa ser {' ou '.join(Format)}.") from None
-    try:
-        made = export(settings, tenant, _ops(settings, tenant), what, flavour)  # type: ignore[operator]
-    except NothingPublished as error:
-        _fail(str(error))
+
+
+def _tell_export(made: Export) -> None:
     if made.path is None:
         out.print("Ninguém para listar; nenhum arquivo foi feito.")
         return
@@ -418,45 +371,6 @@ def _demo_environment(sample: Path) -> dict[str, str]:
         "CRM_OPS_URL": "",
         "CRM_LOCATION_TENANTS": "",
     }
-
-
-def _prepare_instance(settings: Settings) -> None:
-    """A lasting Dagster instance of this environment, with our dagster.yaml."""
-    home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = home / f".dagster.yaml.{os.getpid()}"
-    shutil.copyfile(CHECKOUT / "dagster.yaml", draft)
-    draft.replace(home / "dagster.yaml")
-    os.environ["DAGSTER_HOME"] = str(home)
-
-
-def _tenants(settings: Settings, slug: str | None) -> list[Tenant]:
-    tenants = load_tenants(settings, os.environ)
-    if slug is None:
-        return list(tenants.values())
-    if slug not in tenants:
-        raise typer.BadParameter(f"não existe a empresa {slug!r}; existem: {', '.join(tenants)}.")
-    return [tenants[slug]]
-
-
-def _single(settings: Settings, slug: str | None) -> Tenant:
-    tenants = _tenants(settings, slug)
-    if len(tenants) > 1:
-        names = ", ".join(tenant.slug for tenant in tenants)
-        raise typer.BadParameter(f"diga a empresa com --tenant; existem: {names}.")
-    return tenants[0]
-
-
-def _ops(settings: Settings, tenant: Tenant) -> OpsStore:
-    from crm_resources.ops import OpsStore
-
-    path = settings.store_folder(tenant.slug) / "ops.sqlite"
-    return OpsStore(os.environ.get("CRM_OPS_URL") or path, tenant.slug)
-
-
-def _has_ops(settings: Settings, tenant: Tenant) -> bool:
-    path = settings.store_folder(tenant.slug) / "ops.sqlite"
-    return bool(os.environ.get("CRM_OPS_URL")) or path.exists()
 
 
 def _stages(only: str | None, known: Sequence[str]) -> Sequence[str]:

@@ -41,6 +41,7 @@ RUN_FAILED = "run_failed"
 SCHEDULES_ON = "CRM_SCHEDULES_ON"
 ACTIONS_EVERY_SECONDS = 15 * 60
 
+_NEWEST_LOADS = 10
 _BRONZE_OF = {
     "hotmart": ("bronze.hotmart_transactions", "bronze.hotmart_customers"),
     "manychat": ("bronze.manychat_contacts",),
@@ -252,6 +253,7 @@ class _Automation:
             job=job,
             minimum_interval_seconds=30,
             default_status=self._sensor_status,
+            required_resource_keys=self.site.resource_keys("ops"),
             description="Refaz as respostas depois que uma fonte terminou, bem ou mal.",
         )
         def refine_after_ingest(
@@ -259,7 +261,7 @@ class _Automation:
         ) -> dg.RunRequest | dg.SkipReason:
             if self._runs(context.instance, statuses=_ACTIVE):
                 return dg.SkipReason("há uma execução em andamento")
-            reason = self._reason(context.instance)
+            reason = self._reason(context.instance, self.site.ops(context))
             if reason is None:
                 return dg.SkipReason("nada novo desde o último refine")
             today = self.site.settings.today(self.site.tenant.timezone)
@@ -267,13 +269,13 @@ class _Automation:
 
         return refine_after_ingest
 
-    def _reason(self, instance: dg.DagsterInstance) -> str | None:
+    def _reason(self, instance: dg.DagsterInstance, ops: OpsStore) -> str | None:
         site = self.site
         now = site.settings.now()
         today = site.settings.today(site.tenant.timezone)
         ingests = [
             record.end_time or 0
-            for record in self._runs(instance, stage="ingest")
+            for record in (*self._runs(instance, stage="ingest"), *_landing_runs(instance, ops))
             if record.dagster_run.tags.get(BY_TAG) != BY_COMMAND
         ]
         refines = self._runs(instance, stage="refine")
@@ -316,7 +318,7 @@ class _Automation:
             last = self._runs(instance, job=run.job_name, statuses=_FINISHED)
             if last and last[0].dagster_run.run_id != run.run_id:
                 return
-            ops = OpsStore(ops_url(self.site), self.site.tenant.slug)
+            ops = self.site.ops_store()
             stage, now = stages[run.job_name], self.site.settings.now()
             if run.is_success:
                 ops.close_incident(RUN_FAILED, stage, now)
@@ -373,11 +375,11 @@ def _first_line(error: Any) -> str:
     return str(error.message).strip().splitlines()[0]
 
 
-def ops_url(site: Site) -> str:
-    """Where the tenant's operations store is."""
-    return os.environ.get("CRM_OPS_URL") or str(
-        site.settings.store_folder(site.tenant.slug) / "ops.sqlite"
-    )
+def _landing_runs(instance: dg.DagsterInstance, ops: OpsStore) -> Sequence[dg.RunRecord]:
+    """The runs that landed something last, also those that a person started on an asset."""
+    newest = sorted(ops.loads(), key=lambda load: load.id or 0)[-_NEWEST_LOADS:]
+    run_ids = [load.run_id for load in newest if load.run_id]
+    return instance.get_run_records(dg.RunsFilter(run_ids=run_ids)) if run_ids else []
 
 
 def _taken(arrival: Arrival, taken: Mapping[str, str]) -> bool:

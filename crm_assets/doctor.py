@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 
+from crm_assets.resources import hotmart_resource
 from crm_assets.settings import Environment, Settings
 from crm_assets.tenants import Tenant
 from crm_resources.hotmart import SALES_HISTORY, HotmartError, Window
@@ -70,20 +71,13 @@ def _start_date(settings: Settings, tenant: Tenant) -> Finding:
 
 
 def _hotmart(settings: Settings, tenant: Tenant) -> Finding:
-    hotmart = tenant.hotmart
-    resource = HotmartResource(
-        client_id_env=hotmart.client_id_env,
-        client_secret_env=hotmart.client_secret_env,
-        basic_token_env=hotmart.basic_token_env,
-        api_url=hotmart.api_url,
-        auth_url=hotmart.auth_url,
-    )
+    resource = hotmart_resource(tenant)
     now = settings.now()
     try:
         asyncio.run(_last_hour(resource, Window(now - timedelta(hours=1), now)))
     except (MissingSetting, HotmartError) as error:
         return Finding("Hotmart", False, str(error))
-    return Finding("Hotmart", True, f"{hotmart.api_url} respondeu")
+    return Finding("Hotmart", True, f"{tenant.hotmart.api_url} respondeu")
 
 
 async def _last_hour(resource: HotmartResource, window: Window) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import polars as pl
 from crm_assets.bronze.manychat_file import RefusedFile, read_contacts
 from crm_assets.bronze.manychat_inbox import SOURCE
 from crm_assets.contact.email import normalize_emails
-from crm_assets.contact.phone import normalize_phones
+from crm_assets.contact.phone_choice import choose_phones
 from crm_assets.gold.snapshot import NothingPublished, open_snapshot
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
@@ -44,9 +43,11 @@ def preview(file: Path, settings: Settings, tenant: Tenant) -> Effect:
         contacts = read_contacts(content, timezone=tenant.timezone, now=settings.now())
     except RefusedFile as refusal:
         return Effect(False, f"recusado: {refusal}")
-    keys = contacts.frame.select(
-        email=normalize_emails(contacts.frame["email"])["email_key"],
-        phone=_phone_keys(contacts.frame),
+    frame = contacts.frame
+    brazilian = frame["locale"].str.contains(r"(?i)^pt[_-]br").fill_null(False)
+    phones = choose_phones(frame["whatsapp_phone"], frame["phone"], brazilian=brazilian)
+    keys = frame.select(
+        email=normalize_emails(frame["email"])["email_key"], phone=phones["phone_key"]
     )
     usable = keys.filter(pl.col("email").is_not_null() | pl.col("phone").is_not_null())
     held = _held_keys(settings, tenant)
@@ -60,28 +61,11 @@ def preview(file: Path, settings: Settings, tenant: Tenant) -> Effect:
     )
 
 
-def _phone_keys(contacts: pl.DataFrame) -> pl.Series:
-    """Keys of the WhatsApp number, or of the other one where that holds none."""
-    brazilian = contacts["locale"].str.contains(r"(?i)^pt[_-]br").fill_null(False)
-    first, second = (
-        normalize_phones(contacts[name], brazilian=brazilian)
-        for name in ("whatsapp_phone", "phone")
-    )
-    return pl.select(
-        pl.when(first["e164"].is_not_null() | second["e164"].is_null())
-        .then(first["phone_key"])
-        .otherwise(second["phone_key"])
-    ).to_series()
-
-
 def _is_landed(content: bytes, settings: Settings, tenant: Tenant) -> bool:
-    path = settings.store_folder(tenant.slug) / "ops.sqlite"
-    url = os.environ.get("CRM_OPS_URL")
-    if not url and not path.exists():
+    if not settings.has_ops(tenant.slug):
         return False
-    load = OpsStore(url or path, tenant.slug).load_of_content(
-        SOURCE, hashlib.sha256(content).hexdigest()
-    )
+    ops = OpsStore(settings.ops_address(tenant.slug), tenant.slug)
+    load = ops.load_of_content(SOURCE, hashlib.sha256(content).hexdigest())
     return load is not None and load.status == "landed"
 
 

@@ -24,7 +24,6 @@ from crm_assets.automation import (
     TENANT_TAG,
     job_name,
     landed,
-    ops_url,
     plan,
     sentences,
 )
@@ -124,7 +123,7 @@ def run_round(
     """
     with hold(run_lock(site), "crm run", wait):
         bury_dead_runs(site, instance)
-        ops = OpsStore(ops_url(site), site.tenant.slug)
+        ops = site.ops_store()
         done = Round()
         if "manychat" in stages:
             done.receipts = take_files(site, ops, instance, files)

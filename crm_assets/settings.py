@@ -48,6 +48,7 @@ class Settings:
         tenants_file: the optional `tenants.toml`.
         schedule_time: local time of the daily round.
         fixed_now: replaces the clock when set (tests, demo and replays).
+        ops_url: the operations store of all tenants, when it is not a file of each.
     """
 
     environment: Environment
@@ -55,6 +56,7 @@ class Settings:
     tenants_file: Path
     schedule_time: time
     fixed_now: datetime | None = None
+    ops_url: str | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -71,6 +73,7 @@ class Settings:
             tenants_file=tenants_file.resolve(),
             schedule_time=_schedule_time(environ.get("SCHEDULE_TIME") or "02:00"),
             fixed_now=_instant("CRM_NOW", environ.get("CRM_NOW")),
+            ops_url=environ.get("CRM_OPS_URL") or None,
         )
 
     def now(self) -> datetime:
@@ -84,6 +87,14 @@ class Settings:
     def store_folder(self, tenant: str) -> Path:
         """Everything durable of one tenant: warehouse, ops store, serving, raw copies, archive."""
         return self.home / "db" / self.environment / tenant
+
+    def ops_address(self, tenant: str) -> str:
+        """Where the tenant's operations store is: an address, or the path of its file."""
+        return self.ops_url or str(self.store_folder(tenant) / "ops.sqlite")
+
+    def has_ops(self, tenant: str) -> bool:
+        """Whether the tenant's operations store exists already."""
+        return bool(self.ops_url) or Path(self.ops_address(tenant)).exists()
 
     def output_folder(self, tenant: str) -> Path:
         """Files made for people, separate by environment and tenant."""

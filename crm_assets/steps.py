@@ -110,6 +110,10 @@ class Site:
         warehouse: Warehouse = self.resource(context, "warehouse")
         return warehouse
 
+    def ops_store(self) -> OpsStore:
+        """This tenant's operations store, outside a step."""
+        return OpsStore(self.settings.ops_address(self.tenant.slug), self.tenant.slug)
+
     def ops(self, context: Any) -> OpsStore:
         """This tenant's operations store."""
         store: OpsStore = self.resource(context, "ops").store()

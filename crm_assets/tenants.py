@@ -184,6 +184,21 @@ def load_tenants(settings: Settings, environ: Mapping[str, str]) -> dict[str, Te
     return {slug: build_tenant_model(slug, table, environ) for slug, table in tables.items()}
 
 
+def location_tenants(settings: Settings, environ: Mapping[str, str]) -> dict[str, Tenant]:
+    """The tenants that a Dagster code location loads: all, or those of `CRM_LOCATION_TENANTS`.
+
+    Raises:
+        SettingsError: the narrowing variable names an unknown tenant.
+    """
+    tenants = load_tenants(settings, environ)
+    named = environ.get("CRM_LOCATION_TENANTS", "").split(",")
+    wanted = [slug.strip() for slug in named if slug.strip()]
+    unknown = [slug for slug in wanted if slug not in tenants]
+    if unknown:
+        raise SettingsError(f"CRM_LOCATION_TENANTS cita a empresa desconhecida {unknown[0]!r}.")
+    return {slug: tenants[slug] for slug in wanted} if wanted else tenants
+
+
 def build_tenant_model(slug: str, table: object, environ: Mapping[str, str]) -> Tenant:
     """One tenant from its table, completed by the environment.
 

@@ -27,7 +27,8 @@ from crm_assets.checks.silver import (
     Products,
     Sales,
 )
-from crm_assets.definitions import MIGRATIONS, site_of
+from crm_assets.definitions import site_of
+from crm_assets.resources import MIGRATIONS
 from crm_assets.settings import Settings
 from crm_assets.steps import Site
 from crm_assets.tenants import build_tenant_model

@@ -9,7 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from crm_assets.definitions import MIGRATIONS, build, site_of
+from crm_assets.definitions import build, site_of
+from crm_assets.resources import MIGRATIONS
 from crm_assets.rounds import Round, run_round
 from crm_assets.settings import CHECKOUT, Settings
 from crm_assets.steps import Site

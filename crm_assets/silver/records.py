@@ -16,7 +16,8 @@ from crm_assets.checks.silver import ContactRecords, SaleRecords
 from crm_assets.contact.document import normalize_documents
 from crm_assets.contact.email import normalize_emails
 from crm_assets.contact.name import clean_names
-from crm_assets.contact.phone import normalize_phones, state_of_area_code
+from crm_assets.contact.phone import state_of_area_code
+from crm_assets.contact.phone_choice import choose_phones
 from crm_assets.contact.place import country_codes, instagram_handles, uf_codes
 from crm_assets.silver.sale_rules import sale_records_sql
 from crm_assets.steps import Metadata, Reconciliation, Site, Table, table_step
@@ -85,14 +86,21 @@ def contact_records(raw: pl.DataFrame, *, include_affiliates: bool = False) -> p
     brazilian = (
         documents["document_kind"].is_in(["cpf", "cnpj"]) & documents["document_valid"]
     ).fill_null(False) | raw["is_brazilian"].fill_null(False)
-    phones = _best_phone(raw, address_country, brazilian)
+    phones = choose_phones(raw["phone_text"], raw["second_phone_text"], address_country, brazilian)
     names = clean_names(raw["name_text"])
     frame = pl.concat(
         [
             raw.with_columns(address_country=address_country, uf=uf_codes(raw["state_text"])),
             emails.select("email", "email_key", pl.col("reason").alias("email_reason")),
             documents,
-            phones,
+            phones.select(
+                pl.col("e164").alias("phone"),
+                "phone_key",
+                pl.col("reason").alias("phone_reason"),
+                pl.col("kind").alias("phone_kind"),
+                pl.col("region").alias("phone_region"),
+                state_of_area_code(phones["area_code"]).alias("phone_state"),
+            ),
             names,
         ],
         how="horizontal",
@@ -140,29 +148,6 @@ def contact_records(raw: pl.DataFrame, *, include_affiliates: bool = False) -> p
         "optin_sms",
         "optin_email",
         (pl.lit(include_affiliates) | ~pl.col("is_affiliate")).alias("is_own"),
-    )
-
-
-def _best_phone(raw: pl.DataFrame, country: pl.Series, brazilian: pl.Series) -> pl.DataFrame:
-    """The first phone column, or the second when only that one is a key, or a number at all."""
-    first, second = (
-        normalize_phones(raw[column], country, brazilian)
-        for column in ("phone_text", "second_phone_text")
-    )
-    use_first = first["phone_key"].is_not_null() | (
-        second["phone_key"].is_null() & (first["e164"].is_not_null() | second["e164"].is_null())
-    )
-    chosen = first.select(
-        pl.when(use_first).then(pl.col(name)).otherwise(second[name]).alias(name)
-        for name in ("e164", "phone_key", "reason", "kind", "region", "area_code")
-    )
-    return chosen.select(
-        pl.col("e164").alias("phone"),
-        "phone_key",
-        pl.col("reason").alias("phone_reason"),
-        pl.col("kind").alias("phone_kind"),
-        pl.col("region").alias("phone_region"),
-        state_of_area_code(chosen["area_code"]).alias("phone_state"),
     )
 
 

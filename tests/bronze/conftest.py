@@ -2,7 +2,7 @@ import duckdb
 import pytest
 from bronze_samples import Bronze, Inbox
 
-from crm_assets.definitions import MIGRATIONS
+from crm_assets.resources import MIGRATIONS
 
 
 @pytest.fixture

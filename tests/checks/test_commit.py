@@ -8,7 +8,7 @@ import pytest
 from lake import site
 
 from crm_assets.checks.contract import Contract, Verdict
-from crm_assets.definitions import MIGRATIONS
+from crm_assets.resources import MIGRATIONS
 from crm_assets.steps import Reconciliation, Table, table_step
 from crm_resources.warehouse import Warehouse
 

@@ -58,10 +58,11 @@ def called(arguments, environ):
     import dagster as dg
 
     import crm_cli
+    import crm_session
 
     with environment(environ), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["crm", *map(str, arguments)])
-        patch.setattr(crm_cli, "_prepare_instance", lambda settings: None)
+        patch.setattr(crm_session, "prepare_instance", lambda settings: None)
         patch.setattr(dg.DagsterInstance, "get", dg.DagsterInstance.ephemeral)
         try:
             crm_cli.main()

@@ -72,24 +72,25 @@ def two_tenants(tmp_path, monkeypatch):
     [("", ["default", "acme"]), ("acme", ["acme"]), (" acme , default ", ["acme", "default"])],
 )
 def test_a_variable_narrows_the_tenants_of_a_location(two_tenants, monkeypatch, named, loaded):
-    from crm_assets.definitions import selected_tenants
+    from crm_assets.tenants import location_tenants
 
     monkeypatch.setenv("CRM_LOCATION_TENANTS", named)
-    assert list(selected_tenants(two_tenants)) == loaded
+    assert list(location_tenants(two_tenants, os.environ)) == loaded
 
 
 def test_an_unknown_tenant_of_a_location_is_named(two_tenants, monkeypatch):
-    from crm_assets.definitions import selected_tenants
+    from crm_assets.tenants import location_tenants
 
     monkeypatch.setenv("CRM_LOCATION_TENANTS", "acme,nada")
     with pytest.raises(SettingsError, match=r"CRM_LOCATION_TENANTS .* 'nada'"):
-        selected_tenants(two_tenants)
+        location_tenants(two_tenants, os.environ)
 
 
 def test_keys_and_groups_of_a_named_tenant_carry_its_name(two_tenants):
-    from crm_assets.definitions import build, selected_tenants
+    from crm_assets.definitions import build
+    from crm_assets.tenants import location_tenants
 
-    graph = build(two_tenants, selected_tenants(two_tenants)).resolve_asset_graph()
+    graph = build(two_tenants, location_tenants(two_tenants, os.environ)).resolve_asset_graph()
     keys = {node.key.to_user_string(): node.group_name for node in graph.asset_nodes}
     assert keys["bronze/hotmart_transactions"] == "bronze"
     assert keys["acme/bronze/hotmart_transactions"] == "acme_bronze"

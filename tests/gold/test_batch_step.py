@@ -9,8 +9,8 @@ import pytest
 from lake import DEFAULTS, cus, frame_of, local, site
 
 from crm_assets.checks.silver import ContactHistory, Customers, Sales
-from crm_assets.definitions import MIGRATIONS
 from crm_assets.gold.remarketing import remarketing_assets
+from crm_assets.resources import MIGRATIONS
 from crm_resources.ops.resource import OpsResource
 from crm_resources.ops.store import Action, OpsStore
 from crm_resources.warehouse import Warehouse

@@ -1,0 +1,101 @@
+"""What a command opens: its tenants, the Dagster instance, and a round told as it goes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.markup import escape
+
+from crm_assets.settings import CHECKOUT, Settings
+from crm_assets.tenants import Tenant, load_tenants
+from crm_console import out, refuse, span, tell_round, tell_tenant
+from crm_resources.locks import Busy
+
+if TYPE_CHECKING:
+    from crm_assets.plan import IngestRequest
+    from crm_resources.ops import OpsStore
+
+
+def chosen_tenants(settings: Settings, slug: str | None) -> list[Tenant]:
+    """The tenant that `--tenant` names, or all of them."""
+    tenants = load_tenants(settings, os.environ)
+    if slug is None:
+        return list(tenants.values())
+    if slug not in tenants:
+        raise typer.BadParameter(f"não existe a empresa {slug!r}; existem: {', '.join(tenants)}.")
+    return [tenants[slug]]
+
+
+def single_tenant(settings: Settings, slug: str | None) -> Tenant:
+    """The tenant that `--tenant` names, or the only one."""
+    tenants = chosen_tenants(settings, slug)
+    if len(tenants) > 1:
+        names = ", ".join(tenant.slug for tenant in tenants)
+        raise typer.BadParameter(f"diga a empresa com --tenant; existem: {names}.")
+    return tenants[0]
+
+
+def open_ops(settings: Settings, tenant: Tenant) -> OpsStore:
+    """The tenant's operations store."""
+    from crm_resources.ops import OpsStore
+
+    return OpsStore(settings.ops_address(tenant.slug), tenant.slug)
+
+
+def prepare_instance(settings: Settings) -> None:
+    """A lasting Dagster instance of this environment, with our dagster.yaml."""
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = home / f".dagster.yaml.{os.getpid()}"
+    shutil.copyfile(CHECKOUT / "dagster.yaml", draft)
+    draft.replace(home / "dagster.yaml")
+    os.environ["DAGSTER_HOME"] = str(home)
+
+
+def run_tenant(
+    settings: Settings,
+    tenant: Tenant,
+    stages: Sequence[str] | None,
+    *,
+    files: Sequence[Path] | None = None,
+    wait: float = 0,
+) -> bool:
+    """One round of one tenant, told as it goes; whether it succeeded."""
+    import dagster as dg
+
+    from crm_assets.definitions import build, site_of
+    from crm_assets.gold.summary import published
+    from crm_assets.rounds import STAGES, run_round
+
+    prepare_instance(settings)
+    tell_tenant(settings, tenant)
+    with (
+        out.status("abrindo") as spinner,
+        dg.DagsterInstance.get() as instance,
+    ):
+
+        def told(stage: str, request: IngestRequest | None) -> None:
+            spinner.update(f"{stage} {span(request.slices) if request else ''}")
+
+        try:
+            done = run_round(
+                site_of(tenant, settings),
+                build(settings, {tenant.slug: tenant}),
+                instance,
+                stages=stages or STAGES,
+                files=files,
+                wait=wait,
+                told=told,
+            )
+        except Busy as busy:
+            refuse(busy)
+            return False
+    tell_round(settings, tenant, done)
+    for line in published(settings, tenant):
+        out.print(escape(line))
+    return done.ok
