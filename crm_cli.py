@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.markup import escape
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from crm_assets.gold.files import Export, Format
 
 SANDBOX_PORT = 8010
+SANDBOX_ZONE = "America/Sao_Paulo"
 DEMO_NOW = "2026-03-15T09:00:00-03:00"
 HML_WAIT_SECONDS = 10
 
@@ -80,7 +82,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Mostra o que seria lido, sem ler nada.")
     ] = False,
-    wait: Annotated[float, typer.Option(help="Segundos a esperar por outra rodada.")] = 0,
+    wait: Annotated[float, typer.Option(min=0, help="Segundos a esperar por outra rodada.")] = 0,
 ) -> None:
     """Faz a rodada do dia: Hotmart, ManyChat, cadastro, públicos, lote e arquivos.
 
@@ -142,7 +144,7 @@ def status(tenant: TenantOption = None) -> None:
     Exemplo: crm status
     """
     from crm_assets.gold.summary import published
-    from crm_assets.plan import source_ages
+    from crm_assets.plan import refused_files, source_ages
 
     settings = load_settings()
     for one in chosen_tenants(settings, tenant):
@@ -159,6 +161,8 @@ def status(tenant: TenantOption = None) -> None:
         for lock in ("run.lock", "refine.lock", "warehouse.duckdb.lock"):
             if held := holder(folder / lock):
                 out.print(escape(f"em andamento: {held}"))
+        for refused in refused_files(ops.loads(), settings.now()):
+            out.print(f"[red]recusado[/] {escape(f'{refused.file_name}: {refused.reason}')}")
         for incident in ops.open_incidents():
             out.print(f"[red]falhou[/] {escape(f'{incident.subject}: {incident.detail}')}")
         for line in published(settings, one):
@@ -218,7 +222,7 @@ def import_manychat(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Diz o que aconteceria, sem gravar nada.")
     ] = False,
-    wait: Annotated[float, typer.Option(help="Segundos a esperar por outra rodada.")] = 0,
+    wait: Annotated[float, typer.Option(min=0, help="Segundos a esperar por outra rodada.")] = 0,
 ) -> None:
     """Importa arquivos de contatos do ManyChat e refaz o cadastro.
 
@@ -228,7 +232,8 @@ def import_manychat(
     one = single_tenant(settings, tenant)
     missing = [file for file in files if not file.is_file()]
     if missing:
-        _fail(f"Não encontrei o arquivo {missing[0]}.")
+        what = "é uma pasta" if missing[0].is_dir() else "não existe"
+        _fail(f"{missing[0]} {what}: diga um arquivo de contatos.")
     if dry_run:
         from crm_assets.preview import preview
 
@@ -283,7 +288,7 @@ def export_remarketing_command(
 
 @sandbox_app.command("hotmart")
 def sandbox_hotmart(
-    port: Annotated[int, typer.Option(help="Porta em 127.0.0.1.")] = SANDBOX_PORT,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Porta em 127.0.0.1.")] = SANDBOX_PORT,
     data: Annotated[
         Path | None, typer.Option(help="JSON com vendas escritas à mão (padrão: as de exemplo).")
     ] = None,
@@ -293,30 +298,35 @@ def sandbox_hotmart(
     seed: Annotated[int, typer.Option(help="Semente das vendas geradas.")] = 1,
     start: Annotated[str, typer.Option(help="Primeiro dia das vendas geradas.")] = "2023-04-01",
     end: Annotated[str, typer.Option(help="Último dia das vendas geradas.")] = "2026-03-14",
-    faults: Annotated[str, typer.Option(help="Falhas a simular, em JSON.")] = "{}",
+    faults: Annotated[
+        str, typer.Option(help='Falhas em JSON, como {"delay_seconds": 2} (veja docs/sandbox.md).')
+    ] = "{}",
 ) -> None:
     """Sobe uma Hotmart de mentira, por HTTP de verdade, até Ctrl+C.
 
     Exemplo: crm sandbox hotmart --transactions 5000
     """
-    from datetime import UTC
-
     from pydantic import ValidationError
 
     from crm_resources.hotmart.sandbox import SANDBOX_CREDENTIALS, Faults, serve
     from crm_resources.hotmart.sandbox_data import SandboxData, SandboxDataError
 
+    if data and not data.is_file():
+        raise typer.BadParameter(f"--data: {data} não é um arquivo.")
     try:
         script = Faults.model_validate_json(faults)
         if transactions:
             first, last = (
-                datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (start, end)
+                datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(SANDBOX_ZONE))
+                for text in (start, end)
             )
             sales = SandboxData.generate(seed, transactions, first, last)
         else:
             sales = SandboxData.load(data or CHECKOUT / "data" / "sample" / "hotmart.json")
     except ValidationError as error:
-        raise typer.BadParameter(f"--faults: {error.errors()[0]['msg']}") from None
+        fields = ", ".join(".".join(map(str, each["loc"])) or "JSON" for each in error.errors())
+        known = ", ".join(Faults.model_fields)
+        raise typer.BadParameter(f"--faults não aceita {fields}; existem {known}.") from None
     except (SandboxDataError, OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
     try:

@@ -14,6 +14,7 @@ from crm_assets.slices import end_of_day, month_keys, month_of, start_of_day, zo
 from crm_assets.tenants import Tenant
 from crm_resources.ops import Load
 
+REFUSALS_SHOWN_DAYS = 30
 HOTMART_SOURCES = ("hotmart_transactions", "hotmart_customers")
 WINDOW_START_TAG = "crm/window_start"
 WINDOW_END_TAG = "crm/window_end"
@@ -166,6 +167,13 @@ def source_ages(loads: Iterable[Load]) -> dict[str, datetime | None]:
         if load.status == "landed":
             last[load.source] = max(last.get(load.source) or load.at, load.at)
     return last
+
+
+def refused_files(loads: Iterable[Load], now: datetime) -> list[Load]:
+    """Contact files whose content was refused in the last month, the newest last."""
+    recent = now - timedelta(days=REFUSALS_SHOWN_DAYS)
+    refused = [load for load in loads if load.status == "refused" and load.at > recent]
+    return sorted(refused, key=lambda load: load.at)
 
 
 def stretches(due: Iterable[str], keys: Sequence[str]) -> list[tuple[str, ...]]:

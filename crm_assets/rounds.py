@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from time import monotonic, sleep
@@ -27,6 +27,7 @@ from crm_assets.automation import (
     plan,
     sentences,
 )
+from crm_assets.bronze.manychat_inbox import SOURCE as MANYCHAT
 from crm_assets.bronze.manychat_inbox import Receipt, arrivals, look, receive, settled
 from crm_assets.plan import IngestRequest, source_ages
 from crm_assets.settings import SettingsError
@@ -149,6 +150,7 @@ def run_round(
             today = site.settings.today(site.tenant.timezone).isoformat()
             request = IngestRequest(REFINE, (today,))
             done.outcomes.append(_execute(site, definitions, instance, REFINE, request))
+        done.receipts = [_settled(receipt, ops) for receipt in done.receipts]
         _note_incidents(ops, done)
         done.ages = source_ages(ops.loads())
         return done
@@ -177,7 +179,7 @@ def take_files(
         ]
         files = [arrival.path for arrival in ready]
     receipts += [receive(path, site.settings, site.tenant, ops, day=today) for path in files]
-    waiting = [load.slice for load in ops.loads("manychat") if load.status == "received"]
+    waiting = [load.slice for load in ops.loads(MANYCHAT) if load.status == "received"]
     if waiting:
         instance.add_dynamic_partitions(site.partitions.files.name or "", waiting)
     return receipts
@@ -186,8 +188,8 @@ def take_files(
 def bury_dead_runs(site: Site, instance: dg.DagsterInstance) -> None:
     """Mark as failed the command's own runs that a kill left behind; the run lock is ours now.
 
-    A killed run also keeps its place in the refine pool, for which the next one would wait for
-    ever. Whoever works there holds the refine lock.
+    A killed run also keeps its place in the refine pool, or in its queue, for which the next one
+    would wait for ever. Whoever works there holds the refine lock.
     """
     dead = instance.get_runs(
         dg.RunsFilter(
@@ -199,7 +201,8 @@ def bury_dead_runs(site: Site, instance: dg.DagsterInstance) -> None:
         instance.report_run_failed(run, "O processo que executava esta rodada morreu.")
     pools = instance.event_log_storage
     with suppress(Busy), hold(run_lock(site).with_name("refine.lock"), "crm run", 0):
-        for run_id in pools.get_concurrency_info(refine_pool(site)).active_run_ids:
+        pool = pools.get_concurrency_info(refine_pool(site))
+        for run_id in pool.active_run_ids | pool.pending_run_ids | pool.assigned_run_ids:
             pools.free_concurrency_slots_for_run(run_id)
 
 
@@ -236,6 +239,18 @@ def _execute(
         () if result.success else sentences(result.all_events),
         monotonic() - started,
         request.note,
+    )
+
+
+def _settled(receipt: Receipt, ops: OpsStore) -> Receipt:
+    """A receipt after the round: landed, refused with the reason, or still waiting."""
+    load = {load.slice: load for load in ops.loads(MANYCHAT)}.get(receipt.slice or "")
+    if load is None or load.status == "received":
+        return receipt
+    if load.status == "refused":
+        return replace(receipt, note=f"recusado: {load.reason}", refused=True)
+    return replace(
+        receipt, note=f"importado: {load.rows} linhas, {load.rejected} células não lidas"
     )
 
 

@@ -11,7 +11,6 @@ columns, one with quotes by the standard library; rows not as wide as the header
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import polars as pl
 
 from crm_assets.contact.dates import NULL_WORDS, OUT_OF_RANGE, UNREADABLE, parse_dates
 from crm_assets.contact.headers import CANONICAL, HeaderMatch, match_headers
+from crm_assets.contact.tags import split_tags
 
 MAX_LINES = 2_000_000
 MAX_LINE_LENGTH = 200_000
@@ -137,6 +137,11 @@ def read_contacts(content: bytes, *, timezone: str, now: datetime) -> ContactsFi
     filled = clean.select(~pl.all_horizontal(pl.exclude("line").is_null())).to_series()
     cells, clean = cells.filter(filled), clean.filter(filled)
 
+    if _is_uncut(clean, separator):
+        raise RefusedFile(
+            "As linhas usam outro separador que o cabeçalho; salve o arquivo de novo."
+        )
+
     columns = {"line": cells["line"]}
     rejects = [surplus]
     latest = now.astimezone(UTC) + timedelta(days=1)
@@ -167,23 +172,16 @@ def read_contacts(content: bytes, *, timezone: str, now: datetime) -> ContactsFi
     )
 
 
-def split_tags(cell: str) -> list[str]:
-    """Return the tags of one cell.
-
-    A JSON list (of texts, or of objects with a `name`) is taken first, then a `|` list, then a `;`
-    list. A comma may belong to the name of a tag, so it never splits.
-    """
-    if cell.lower() in NULL_WORDS:
-        return []
-    try:
-        found = json.loads(cell) if cell.startswith("[") else None
-    except ValueError:
-        found = None
-    if found is None:
-        names = cell.split("|" if "|" in cell else ";")
-    else:
-        names = [str(tag.get("name") or "") if isinstance(tag, dict) else str(tag) for tag in found]
-    return [name.strip() for name in names if name.strip()]
+def _is_uncut(cells: pl.DataFrame, separator: str) -> bool:
+    """Whether every row is a single cell that another separator cuts into the header's columns."""
+    columns = cells.width - 1
+    if cells.is_empty() or columns < 3:
+        return False
+    first, rest = cells["0"].fill_null(""), cells.select(pl.exclude("line", "0"))
+    return all(column.is_null().all() for column in rest) and any(
+        (first.str.count_matches(re.escape(other)) == columns - 1).all()
+        for other in _SEPARATORS.replace(separator, "")
+    )
 
 
 def _decode(content: bytes) -> tuple[str, str]:

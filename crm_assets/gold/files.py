@@ -29,6 +29,11 @@ class Format(StrEnum):
     CSV = "csv"
     EXCEL_CSV = "excel-csv"
 
+    @property
+    def ending(self) -> str:
+        """End of a file's name, so that no flavour takes the place of another."""
+        return ".csv" if self is Format.CSV else "_excel.csv"
+
 
 @dataclass(frozen=True)
 class Export:
@@ -58,7 +63,7 @@ def export_audience(
     today = settings.today(tenant.timezone)
     label = tenant.audiences[slug].public_label
     folder = settings.output_folder(tenant.slug) / "publico"
-    path = write_csv(people, folder / f"publico_{label}_{today}.csv", flavour)
+    path = write_csv(people, folder / f"publico_{label}_{today}{flavour.ending}", flavour)
     return Export(path, len(people), len(members) - len(people))
 
 
@@ -89,7 +94,7 @@ def export_remarketing(
         .alias("segmento"),
     )
     folder = settings.output_folder(tenant.slug) / "remarketing"
-    path = write_csv(people, folder / f"remarketing_{day}.csv", flavour)
+    path = write_csv(people, folder / f"remarketing_{day}{flavour.ending}", flavour)
     if path and day == settings.today(tenant.timezone):
         ops.append_actions(
             [

@@ -179,7 +179,7 @@ class Connection:
             return self._token
 
     async def _request_token(self) -> tuple[str, float]:
-        where = "o pedido de token"
+        where = "autenticação"
         request = self._http.build_request(
             "POST",
             self._auth_url + TOKEN_PATH,

@@ -54,7 +54,7 @@ def test_an_import_is_followed_by_refine(ran, tmp_path):
     file.write_text(NEW)
     said = ran("import", "manychat", file)
     assert (said.code, said.err) == (0, "")
-    assert "arquivo novos.csv: recebido" in said.out
+    assert "arquivo novos.csv: importado: 3 linhas, 1 células não lidas" in said.out
     assert "bronze.manychat_contacts 3" in said.out
     assert "Clientes: 34" in said.out
     assert "✓ hotmart" not in said.out
@@ -67,7 +67,7 @@ def test_an_import_is_followed_by_refine(ran, tmp_path):
 def test_a_missing_file_is_named_and_nothing_happens(crm, tmp_path):
     said = crm("import", "manychat", tmp_path / "nada.csv")
     assert said.code == 1
-    assert f"Não encontrei o arquivo {tmp_path}/nada.csv." in said.err
+    assert f"{tmp_path}/nada.csv não existe: diga um arquivo de contatos." in said.err
     assert not crm.home.exists()
 
 

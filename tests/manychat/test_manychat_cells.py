@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_assets.bronze.manychat_file import REASONS, split_tags
+from crm_assets.bronze.manychat_file import REASONS
+from crm_assets.contact.tags import split_tags
 
 
 @pytest.mark.parametrize(

@@ -348,3 +348,10 @@ def test_the_samples_hold_their_traps(read, now):
     assert "55961234504" in api.frame["phone"].to_list()
     assert set(api.frame["optin_whatsapp"]) == {True, False, None}
     assert not any("gender" in raw or "parar" in raw for raw in api.frame["raw"])
+
+
+@pytest.mark.parametrize("header", ["nome,email,whatsapp", "email,nome,whatsapp"])
+def test_rows_cut_by_another_separator_than_the_header_are_refused(read, header):
+    rows = "\n".join(f"Ana {n};ana{n}@example.com;1196123450{n}" for n in range(5))
+    with pytest.raises(RefusedFile, match="outro separador"):
+        read(f"{header}\n{rows}\n")

@@ -185,3 +185,22 @@ def test_a_round_after_a_kill_gives_what_an_undisturbed_one_gives(
     assert statuses == {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}
     serving = tmp_path / "db" / "prd" / "default" / "serving"
     assert (serving / (serving / "current").read_text()).exists()
+
+
+@pytest.mark.parametrize("holds_slot", [True, False])
+def test_a_dead_run_leaves_the_refine_pool_and_its_queue(world, tmp_path, holds_slot):
+    from crm_assets.rounds import bury_dead_runs
+    from crm_assets.steps import refine_pool
+
+    (tmp_path / "instance").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "instance")) as instance:
+        pool, pools = refine_pool(world.site), instance.event_log_storage
+        pools.set_concurrency_slots(pool, 1)
+        assert pools.claim_concurrency_slot(pool, "dead", "first").is_claimed
+        assert not pools.claim_concurrency_slot(pool, "dead too", "second").is_claimed
+        if not holds_slot:
+            pools.free_concurrency_slots_for_run("dead")
+
+        bury_dead_runs(world.site, instance)
+
+        assert pools.claim_concurrency_slot(pool, "alive", "first").is_claimed
