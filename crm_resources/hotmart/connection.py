@@ -179,7 +179,7 @@ class Connection:
             return self._token
 
     async def _request_token(self) -> tuple[str, float]:
-        where = "autenticação"
+        where = "autenticação (token)"
         request = self._http.build_request(
             "POST",
             self._auth_url + TOKEN_PATH,

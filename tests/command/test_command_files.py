@@ -8,6 +8,8 @@ from world import SAMPLE
 import crm_cli
 from crm_resources.hotmart.sandbox import Faults
 
+pytestmark = pytest.mark.slow
+
 NEW = "nome;email;whatsapp;data_remarketing\n" + "\n".join(
     [
         "Ana Beatriz;ana.souza@example.com;;",
@@ -48,7 +50,6 @@ def test_a_dry_run_of_what_was_imported_or_cannot_be(ran, tmp_path):
     assert "ruim.csv: recusado: O arquivo não tem coluna de contato" in said.out
 
 
-@pytest.mark.slow
 def test_an_import_is_followed_by_refine(ran, tmp_path):
     file = tmp_path / "novos.csv"
     file.write_text(NEW)
@@ -71,7 +72,6 @@ def test_a_missing_file_is_named_and_nothing_happens(crm, tmp_path):
     assert not crm.home.exists()
 
 
-@pytest.mark.slow
 def test_a_refused_file_is_told_every_time_it_is_asked_for(ran, tmp_path):
     file = tmp_path / "ruim.csv"
     file.write_text("pedido;valor\n1;2\n")

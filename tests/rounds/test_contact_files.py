@@ -7,6 +7,8 @@ import pytest
 
 from crm_assets import rounds
 
+pytestmark = pytest.mark.slow
+
 CONTACTS = "SELECT count(*) FROM bronze.manychat_contacts"
 GOOD = "nome;email\nAna Invento;ana@example.com\n"
 
