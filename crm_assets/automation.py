@@ -192,7 +192,7 @@ class _Automation:
             ops: OpsStore = site.ops(context)
             found = arrivals(site.settings.input_folder(site.tenant.slug, MANYCHAT))
             before = json.loads(context.cursor or "{}")
-            today = site.settings.today(site.tenant.timezone)
+            today = site.today()
             seen = before.get("taken", {})
             ready = [a for a in settled(found, before.get("look", {})) if not _taken(a, seen)]
             receipts = [
@@ -240,7 +240,7 @@ class _Automation:
             known = landed(self.site, self.site.ops(context), context.instance)
             if not plan_actions(known):
                 return dg.SkipReason("nenhuma decisão nova")
-            today = self.site.settings.today(self.site.tenant.timezone)
+            today = self.site.today()
             return dg.RunRequest(run_key=f"{today}:{known.last_action_id}")
 
         return actions_log
@@ -264,7 +264,7 @@ class _Automation:
             reason = self._reason(context.instance, self.site.ops(context))
             if reason is None:
                 return dg.SkipReason("nada novo desde o último refine")
-            today = self.site.settings.today(self.site.tenant.timezone)
+            today = self.site.today()
             return dg.RunRequest(run_key=reason, partition_key=today.isoformat())
 
         return refine_after_ingest
@@ -272,7 +272,7 @@ class _Automation:
     def _reason(self, instance: dg.DagsterInstance, ops: OpsStore) -> str | None:
         site = self.site
         now = site.settings.now()
-        today = site.settings.today(site.tenant.timezone)
+        today = site.today()
         ingests = [
             record.end_time or 0
             for record in (*self._runs(instance, stage="ingest"), *_landing_runs(instance, ops))

@@ -147,7 +147,7 @@ def run_round(
                 done.outcomes.append(RunOutcome(source, (), ok=True, note="nada novo"))
         if REFINE in stages:
             told(REFINE, None)
-            today = site.settings.today(site.tenant.timezone).isoformat()
+            today = site.today().isoformat()
             request = IngestRequest(REFINE, (today,))
             done.outcomes.append(_execute(site, definitions, instance, REFINE, request))
         done.receipts = [_settled(receipt, ops) for receipt in done.receipts]
@@ -163,7 +163,7 @@ def take_files(
     files: Iterable[Path] | None = None,
 ) -> list[Receipt]:
     """Receive contact files and register the partitions of all that wait to be imported."""
-    today = site.settings.today(site.tenant.timezone)
+    today = site.today()
     receipts: list[Receipt] = []
     if files is None:
         folder = site.settings.input_folder(site.tenant.slug, "manychat")

@@ -7,7 +7,7 @@ back, the failed check is recorded, and the run fails with the old rows in place
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from time import perf_counter
 from typing import Any
 
@@ -79,6 +79,10 @@ class Site:
     tenant: Tenant
     settings: Settings
     partitions: Partitions
+
+    def today(self) -> date:
+        """The present calendar day of the tenant."""
+        return self.settings.today(self.tenant.timezone)
 
     def key(self, table: str) -> dg.AssetKey:
         """Asset key of `layer.name`; named tenants stand before it (design 3)."""

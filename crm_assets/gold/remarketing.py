@@ -70,7 +70,7 @@ def remarketing_assets(site: Site) -> list[dg.AssetsDefinition]:
     )
     def remarketing_batches(context: dg.AssetExecutionContext) -> Events:
         days = [date.fromisoformat(key) for key in context.partition_keys]
-        today = site.settings.today(site.tenant.timezone)
+        today = site.today()
         if max(days) > today:
             raise dg.Failure(f"O dia {max(days)} ainda não chegou.", allow_retries=False)
         warehouse, ops = site.warehouse(context), site.ops(context)

@@ -40,7 +40,7 @@ def contact_assets(site: Site) -> list[dg.AssetsDefinition]:
 
 
 def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
-    today = site.settings.today(site.tenant.timezone)
+    today = site.today()
     tx.replace_table(HISTORY.name, _HISTORY, {"today": today})
     tx.replace_table(OPT_OUTS.name, _OPT_OUTS)
     tx.replace_table(LOG_POSITION, _LOG_POSITION)
