@@ -21,7 +21,7 @@ def test_both_languages_have_the_same_commands() -> None:
 
 @pytest.mark.parametrize("name", ["README.md", "README.pt-BR.md"])
 def test_every_command_of_the_table_exists(name: str) -> None:
-    from crm_cli import app
+    from crm_cli.app import app
 
     known = {command.callback.__name__ for command in app.registered_commands}
     groups = {group.name for group in app.registered_groups}

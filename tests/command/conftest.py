@@ -57,15 +57,14 @@ def called(arguments, environ):
     """Exit code of the command, run on a Dagster instance in memory; processes have a real one."""
     import dagster as dg
 
-    import crm_cli
-    import crm_session
+    from crm_cli import app, session
 
     with environment(environ), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["crm", *map(str, arguments)])
-        patch.setattr(crm_session, "prepare_instance", lambda settings: None)
+        patch.setattr(session, "prepare_instance", lambda settings: None)
         patch.setattr(dg.DagsterInstance, "get", dg.DagsterInstance.ephemeral)
         try:
-            crm_cli.main()
+            app.main()
         except SystemExit as end:
             return end.code or 0
     return 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from world import SAMPLE
 
-import crm_cli
+from crm_cli.app import app
 from crm_resources.hotmart.sandbox import Faults
 
 pytestmark = pytest.mark.slow
@@ -173,7 +173,7 @@ def commands(group, path=()):
 def all_commands():
     import typer
 
-    return list(commands(typer.main.get_command(crm_cli.app)))
+    return list(commands(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("path", all_commands(), ids=" ".join)

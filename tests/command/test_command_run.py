@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from world import SAMPLE
 
-import crm_cli
+from crm_cli import app, demo
 from crm_resources.hotmart.sandbox import Faults
 from crm_resources.locks import hold
 
@@ -163,7 +163,7 @@ def test_hml_announces_its_wait_which_can_be_interrupted(crm, monkeypatch):
         waited.append(seconds)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(crm_cli, "time", SimpleNamespace(sleep=interrupted))
+    monkeypatch.setattr(app, "time", SimpleNamespace(sleep=interrupted))
     said = crm("run", ENVIRONMENT="hml")
     assert waited == [10]
     assert "Ambiente hml: a rodada começa em 10 s (Ctrl+C cancela)." in said.out
@@ -173,7 +173,7 @@ def test_hml_announces_its_wait_which_can_be_interrupted(crm, monkeypatch):
 
 @pytest.mark.parametrize("environment", ["prd", "dev"])
 def test_elsewhere_nothing_waits(ran, monkeypatch, environment):
-    monkeypatch.setattr(crm_cli, "time", SimpleNamespace())
+    monkeypatch.setattr(app, "time", SimpleNamespace())
     assert ran("run", "--only", "actions", ENVIRONMENT=environment).code == 0
 
 
@@ -198,8 +198,8 @@ def checkout(tmp_path, monkeypatch):
     folder = tmp_path / "checkout"
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "sample").symlink_to(SAMPLE)
-    (folder / "dagster.yaml").symlink_to(crm_cli.CHECKOUT / "dagster.yaml")
-    monkeypatch.setattr(crm_cli, "CHECKOUT", folder)
+    (folder / "dagster.yaml").symlink_to(demo.CHECKOUT / "dagster.yaml")
+    monkeypatch.setattr(demo, "CHECKOUT", folder)
     return folder
 
 

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.markup import escape
 
 from crm_assets.settings import CHECKOUT, Settings
 from crm_assets.tenants import Tenant, load_tenants
-from crm_console import out, refuse, span, tell_round, tell_tenant
+from crm_cli.console import out, refuse, span, tell_round, tell_tenant
 from crm_resources.locks import Busy
 
 if TYPE_CHECKING:
     from crm_assets.plan import IngestRequest
     from crm_resources.ops import OpsStore
+
+
+TenantOption = Annotated[
+    str | None, typer.Option("--tenant", help="Empresa (padrão: todas, ou a única).")
+]
 
 
 def chosen_tenants(settings: Settings, slug: str | None) -> list[Tenant]:
@@ -99,3 +105,9 @@ def run_tenant(
     for line in published(settings, tenant):
         out.print(escape(line))
     return done.ok
+
+
+def fail(message: str) -> NoReturn:
+    """Refuse with one sentence and exit code 1."""
+    refuse(message)
+    sys.exit(1)

@@ -1,0 +1,181 @@
+"""The `crm` command: thin over the rounds, the exports and the stores.
+
+Each command imports Dagster only when it runs something. What it prints is for a marketer, in
+Portuguese; what went wrong is one sentence on stderr. Exit codes: 0 done, 1 failed, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from crm_assets.settings import CHECKOUT, Environment, SettingsError, load_settings
+from crm_cli.console import age, local, out, refuse, tell_plan, tell_tenant
+from crm_cli.demo import demo
+from crm_cli.exports import export_app
+from crm_cli.imports import import_app
+from crm_cli.sandbox import sandbox_app
+from crm_cli.session import TenantOption, chosen_tenants, open_ops, prepare_instance, run_tenant
+from crm_resources.locks import holder
+
+HML_WAIT_SECONDS = 10
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Plataforma de dados de clientes: Hotmart e ManyChat num só cadastro.",
+)
+app.command()(demo)
+app.add_typer(import_app, name="import")
+app.add_typer(export_app, name="export")
+app.add_typer(sandbox_app, name="sandbox")
+
+
+def main() -> None:
+    """Run the command; a refusal is one sentence on stderr."""
+    warnings.simplefilter("ignore")
+    try:
+        app()
+    except SettingsError as error:
+        refuse(error)
+        sys.exit(2)
+    except OSError as error:
+        refuse(f"{error.strerror or error}: {error.filename}." if error.filename else error)
+        sys.exit(1)
+    except RuntimeError as error:
+        if not type(error).__module__.startswith("crm_"):
+            raise
+        refuse(error)
+        sys.exit(1)
+
+
+@app.command()
+def run(
+    tenant: TenantOption = None,
+    only: Annotated[
+        str | None, typer.Option(help="Só estas etapas: hotmart,manychat,actions,refine.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Mostra o que seria lido, sem ler nada.")
+    ] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Segundos a esperar por outra rodada.")] = 0,
+) -> None:
+    """Faz a rodada do dia: Hotmart, ManyChat, cadastro, públicos, lote e arquivos.
+
+    Exemplo: crm run --only manychat,refine
+    """
+    from crm_assets import rounds
+
+    settings = load_settings()
+    stages = _stages(only, rounds.STAGES)
+    tenants = chosen_tenants(settings, tenant)
+    if dry_run:
+        from crm_assets.plan import Landed
+
+        for one in tenants:
+            known = open_ops(settings, one).loads() if settings.has_ops(one.slug) else ()
+            tell_plan(settings, one, stages, Landed(loads=known))
+        return
+    if settings.environment is Environment.HML:
+        out.print(f"Ambiente hml: a rodada começa em {HML_WAIT_SECONDS} s (Ctrl+C cancela).")
+        time.sleep(HML_WAIT_SECONDS)
+    results = [run_tenant(settings, one, stages, wait=wait) for one in tenants]
+    sys.exit(0 if all(results) else 1)
+
+
+@app.command()
+def status(tenant: TenantOption = None) -> None:
+    """Mostra a idade de cada fonte, o lote de hoje, o que está rodando e o que falhou.
+
+    Exemplo: crm status
+    """
+    from crm_assets.gold.summary import published
+    from crm_assets.plan import refused_files, source_ages
+
+    settings = load_settings()
+    for one in chosen_tenants(settings, tenant):
+        folder = settings.store_folder(one.slug)
+        tell_tenant(settings, one)
+        table = Table("fonte", "última leitura", "idade", box=None, pad_edge=False)
+        if not settings.has_ops(one.slug):
+            out.print("Nenhuma rodada ainda: comece com `uv run crm run`.")
+            continue
+        ops = open_ops(settings, one)
+        for source, at in source_ages(ops.loads()).items():
+            table.add_row(source, local(one, at), age(settings, at))
+        out.print(table)
+        for lock in ("run.lock", "refine.lock", "warehouse.duckdb.lock"):
+            if held := holder(folder / lock):
+                out.print(escape(f"em andamento: {held}"))
+        for refused in refused_files(ops.loads(), settings.now()):
+            out.print(f"[red]recusado[/] {escape(f'{refused.file_name}: {refused.reason}')}")
+        for incident in ops.open_incidents():
+            out.print(f"[red]falhou[/] {escape(f'{incident.subject}: {incident.detail}')}")
+        for line in published(settings, one):
+            out.print(escape(line))
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="Porta da interface do Dagster.")] = 3000,
+) -> None:
+    """Abre a interface do Dagster e liga agendas e sensores, até Ctrl+C.
+
+    Exemplo: crm dev --port 3000
+    """
+    settings = load_settings()
+    prepare_instance(settings)
+    out.print(
+        f"Interface em http://127.0.0.1:{port} ({settings.environment}); rodada diária às "
+        f"{settings.schedule_time:%H:%M}. Ctrl+C encerra."
+    )
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(CHECKOUT / "workspace.yaml")]
+    process = subprocess.Popen(  # noqa: S603
+        [*command, "-h", "127.0.0.1", "-p", str(port)],
+        env={**os.environ, "CRM_SCHEDULES_ON": "1", "PYTHONWARNINGS": "ignore"},
+        cwd=settings.dagster_home,
+    )
+    try:
+        sys.exit(process.wait())
+    except KeyboardInterrupt:
+        process.wait()
+
+
+@app.command()
+def doctor(tenant: TenantOption = None) -> None:
+    """Confere versões, pastas, credenciais e a conexão com a Hotmart; nada é gravado.
+
+    Exemplo: crm doctor
+    """
+    from crm_assets.doctor import examine
+
+    settings = load_settings()
+    healthy = True
+    out.print(escape(f"ENVIRONMENT={settings.environment} CRM_HOME={settings.home}"))
+    for one in chosen_tenants(settings, tenant):
+        tell_tenant(settings, one)
+        for finding in examine(settings, one):
+            mark = "[green]ok[/]" if finding.ok else "[red]falta[/]"
+            out.print(f"  {mark} {escape(f'{finding.subject}: {finding.detail}')}")
+            healthy = healthy and finding.ok
+    sys.exit(0 if healthy else 1)
+
+
+def _stages(only: str | None, known: Sequence[str]) -> Sequence[str]:
+    if only is None:
+        return known
+    wanted = [stage.strip() for stage in only.split(",") if stage.strip()]
+    unknown = [stage for stage in wanted if stage not in known]
+    if unknown or not wanted:
+        raise typer.BadParameter(f"--only aceita {', '.join(known)}, não {only!r}.")
+    return [stage for stage in known if stage in wanted]
