@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from itertools import chain
 
 from crm_assets.settings import Environment, SettingsError
 from crm_assets.slices import end_of_day, month_keys, month_of, start_of_day, zone
@@ -15,7 +16,26 @@ from crm_assets.tenants import Tenant
 from crm_resources.ops import Load
 
 REFUSALS_SHOWN_DAYS = 30
-HOTMART_SOURCES = ("hotmart_transactions", "hotmart_customers")
+PAGE_ROWS = 500
+HOTMART_SOURCES = (
+    "hotmart_transactions",
+    "hotmart_customers",
+    "hotmart_commissions",
+    "hotmart_price_details",
+    "hotmart_subscription_transactions",
+)
+SOURCES_OF = {
+    "hotmart": HOTMART_SOURCES,
+    "subscriptions": ("hotmart_subscriptions",),
+    "hotmart_csv": ("hotmart_csv",),
+    "manychat": ("manychat",),
+    "actions": ("actions",),
+}
+"""Sources in the loads ledger by ingest job, in the order of the daily round."""
+
+OCCASIONAL = frozenset({"hotmart_csv"})
+"""Sources that nobody misses: not mentioned before they were used."""
+
 WINDOW_START_TAG = "crm/window_start"
 WINDOW_END_TAG = "crm/window_end"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
@@ -57,12 +77,12 @@ class Landed:
     Attributes:
         loads: the latest load of every slice.
         last_action_id: newest action in the log.
-        file_keys: dynamic partitions of contact files, in Dagster's order.
+        file_keys: by source, the dynamic partitions of its files, in Dagster's order.
     """
 
     loads: Sequence[Load] = ()
     last_action_id: int = 0
-    file_keys: Sequence[str] = field(default_factory=tuple)
+    file_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def of(self, source: str) -> dict[str, Load]:
         """Latest loads of one source by slice."""
@@ -70,9 +90,19 @@ class Landed:
 
 
 def plan_hotmart(
-    tenant: Tenant, environment: Environment, now: datetime, landed: Landed
+    tenant: Tenant, environment: Environment, now: datetime, landed: Landed, job: str = "hotmart"
 ) -> list[IngestRequest]:
     """Slices to read now: `prd` incremental, `hml` the previous month, `dev` yesterday (rules 1.1).
+
+    Incremental means the slices of sales that `due_slices` names; a subscription of any age may
+    change any day, so that all of theirs are read.
+
+    Args:
+        tenant: whose account.
+        environment: which of the three worlds.
+        now: the present.
+        landed: what is known.
+        job: `hotmart` for sales, or `subscriptions`.
 
     Raises:
         SettingsError: `prd` has no start date, or there is nothing to read after it.
@@ -95,15 +125,17 @@ def plan_hotmart(
             f"{environment} lê hoje ({wanted}): não há o que ler."
         )
     if environment is Environment.DEV:
-        return [_one_day(tenant, wanted)]
+        return [_one_day(tenant, job, wanted)]
     if environment is Environment.HML:
         key = month_of(wanted).isoformat()
-        return [IngestRequest("hotmart", (key,), note="mês anterior inteiro")]
+        return [IngestRequest(job, (key,), note="mês anterior inteiro")]
     assert first
     last = min(today, tenant.hotmart.end_date or today)
     keys = month_keys(first, last)
-    due = due_slices(tenant, keys, now, [landed.of(source) for source in HOTMART_SOURCES])
-    return [IngestRequest("hotmart", stretch) for stretch in stretches(due, keys)]
+    due = keys
+    if job == "hotmart":
+        due = due_slices(tenant, keys, now, [landed.of(source) for source in HOTMART_SOURCES])
+    return [IngestRequest(job, stretch) for stretch in stretches(due, keys)]
 
 
 def due_slices(
@@ -131,6 +163,16 @@ def due_slices(
     ]
 
 
+def estimated_calls(request: IngestRequest, landed: Landed) -> int:
+    """Pages that a Hotmart request will ask for, by what each slice held the last time."""
+    held = [landed.of(source) for source in SOURCES_OF[request.source]]
+    return sum(
+        1 + (loads[key].rows if key in loads else 0) // PAGE_ROWS
+        for loads in held
+        for key in request.slices
+    )
+
+
 def is_complete(tenant: Tenant, load: Load) -> bool:
     """Whether a load read its whole month, or all of it up to the configured last day."""
     end = tenant.hotmart.end_date
@@ -145,24 +187,30 @@ def is_complete(tenant: Tenant, load: Load) -> bool:
     )
 
 
-def plan_manychat(landed: Landed) -> list[IngestRequest]:
+def plan_files(source: str, landed: Landed) -> list[IngestRequest]:
     """Files received and not yet landed; those refused wait until they change."""
-    waiting = {load.slice for load in landed.of("manychat").values() if load.status == "received"}
-    keys = [*landed.file_keys, *sorted(waiting - set(landed.file_keys))]
+    waiting = {load.slice for load in landed.of(source).values() if load.status == "received"}
+    known = landed.file_keys.get(source, ())
+    keys = [*known, *sorted(waiting - set(known))]
     due = [key for key in keys if key in waiting]
-    return [IngestRequest("manychat", stretch) for stretch in stretches(due, keys)]
+    return [IngestRequest(source, stretch) for stretch in stretches(due, keys)]
 
 
 def plan_actions(landed: Landed) -> list[IngestRequest]:
     """The action log, when it grew since it was last read."""
     load = landed.of("actions").get("all")
-    known = load is not None and load.content_sha256 == str(landed.last_action_id)
+    known = (
+        load is not None
+        and load.status == "landed"
+        and load.content_sha256 == str(landed.last_action_id)
+    )
     return [] if known else [IngestRequest("actions")]
 
 
 def source_ages(loads: Iterable[Load]) -> dict[str, datetime | None]:
     """When each source last landed anything; None when it never did."""
-    last: dict[str, datetime | None] = dict.fromkeys((*HOTMART_SOURCES, "manychat", "actions"))
+    expected = [s for s in chain.from_iterable(SOURCES_OF.values()) if s not in OCCASIONAL]
+    last: dict[str, datetime | None] = dict.fromkeys(expected)
     for load in loads:
         if load.status == "landed":
             last[load.source] = max(last.get(load.source) or load.at, load.at)
@@ -217,9 +265,9 @@ def daily_instant(tenant: Tenant, schedule_time: time, day: date) -> datetime:
     return datetime.combine(day, schedule_time, zone(tenant))
 
 
-def _one_day(tenant: Tenant, day: date) -> IngestRequest:
+def _one_day(tenant: Tenant, job: str, day: date) -> IngestRequest:
     return IngestRequest(
-        "hotmart",
+        job,
         (month_of(day).isoformat(),),
         window=(start_of_day(tenant, day), end_of_day(tenant, day)),
         note="só ontem; use prd ou um backfill",

@@ -20,15 +20,20 @@ def tenant_resources(settings: Settings, tenant: Tenant) -> dict[str, dg.Configu
     folder = settings.store_folder(tenant.slug)
     address = dg.EnvVar("CRM_OPS_URL") if settings.ops_url else settings.ops_address(tenant.slug)
     return {
-        "warehouse": Warehouse(
-            database=str(folder / "warehouse.duckdb"),
-            migrations=str(MIGRATIONS),
-            timezone=tenant.timezone,
-        ),
+        "warehouse": warehouse_of(settings, tenant),
         "ops": OpsResource(url=address, tenant=tenant.slug),
         "refine_lock": RefineLock(path=str(folder / "refine.lock")),
         "hotmart": hotmart_resource(tenant),
     }
+
+
+def warehouse_of(settings: Settings, tenant: Tenant) -> Warehouse:
+    """The tenant's warehouse."""
+    return Warehouse(
+        database=str(settings.store_folder(tenant.slug) / "warehouse.duckdb"),
+        migrations=str(MIGRATIONS),
+        timezone=tenant.timezone,
+    )
 
 
 def hotmart_resource(tenant: Tenant) -> HotmartResource:

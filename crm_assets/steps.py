@@ -7,7 +7,7 @@ back, the failed check is recorded, and the run fails with the old rows in place
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from time import perf_counter
 from typing import Any
 
@@ -15,6 +15,7 @@ import dagster as dg
 import duckdb
 import polars as pl
 
+from crm_assets.catalogue import newest_sql, table_metadata
 from crm_assets.checks.contract import Contract, Verdict, check_table
 from crm_assets.partitions import Partitions
 from crm_assets.settings import Settings
@@ -28,6 +29,8 @@ Metadata = dict[str, Any]
 
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
 """What a refine run rebuilds is stale after a day and a half; a source's age is in the loads."""
+
+CONTRACT_KEPT = "Colunas, tipos e valores são os que a tabela promete; do contrário nada é gravado."
 
 DATABASE_ERRORS = (duckdb.Error, BadValueError, Busy)
 """What the warehouse raises; its messages never show a value of a row."""
@@ -123,8 +126,15 @@ class Site:
         store: OpsStore = self.resource(context, "ops").store()
         return store
 
+    def run_began_at(self, context: Any) -> datetime:
+        """When the run was made: the one time that all its rows carry (design 6)."""
+        record = context.instance.get_run_record_by_id(context.run.run_id)
+        made_at: datetime = record.create_timestamp
+        return self.settings.fixed_now or made_at
+
     def spec(self, made: Table | Output, **more: Any) -> dg.AssetSpec:
         """Asset spec of what an asset makes."""
+        known = table_metadata(made.name, made.contract) if isinstance(made, Table) else {}
         return dg.AssetSpec(
             self.key(made.name),
             deps=[self.key(name) for name in made.reads],
@@ -132,14 +142,14 @@ class Site:
             group_name=self.group(made.name),
             owners=list(self.tenant.owners),
             tags={"crm/tenant": self.tenant.slug},
+            metadata=known,
             **{"kinds": {"duckdb"}, **more},
         )
 
     def contract_spec(self, table: Table) -> dg.AssetCheckSpec:
         """Check spec of a table's contract."""
-        summary = (table.contract.__doc__ or "").strip().splitlines()[0]
         return dg.AssetCheckSpec(
-            "contract", asset=self.key(table.name), blocking=True, description=summary
+            "contract", asset=self.key(table.name), blocking=True, description=CONTRACT_KEPT
         )
 
     def reconciliation_spec(self, reconciliation: Reconciliation) -> dg.AssetCheckSpec:
@@ -221,6 +231,7 @@ def commit(
             if broken:
                 raise _Broken
             rows = {table.name: tx.count(table.name) for table in tables}
+            ages = {table.name: newest(site, tx, table) for table in tables}
     except _Broken:
         for failed in check_results(site, verdicts).values():
             yield from failed
@@ -244,11 +255,26 @@ def commit(
             asset_key=site.key(table.name),
             metadata={
                 "dagster/row_count": rows[table.name],
-                "segundos": round(perf_counter() - started, 2),
+                **ages[table.name],
                 **told.get(table.name, {}),
+                "segundos": round(perf_counter() - started, 2),
             },
             check_results=results[table.name],
         )
+
+
+def newest(site: Site, tx: Transaction, table: Table, slice_key: str | None = None) -> Metadata:
+    """The newest instant in a table, or in one slice of it, as metadata; empty without any."""
+    age = newest_sql(table.contract)
+    if not age:
+        return {}
+    sql = f"SELECT {age} FROM {table.name}"
+    params: dict[str, object] = {"now": site.settings.now()}
+    if slice_key is not None:
+        sql += " WHERE slice = $slice"
+        params["slice"] = slice_key
+    instant = tx.read(sql, params).item()
+    return {"dado mais recente": dg.MetadataValue.timestamp(instant)} if instant else {}
 
 
 def check_results(

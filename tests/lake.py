@@ -85,6 +85,20 @@ DEFAULTS: dict[type[Contract], dict[str, Any]] = {
 }
 
 
+def _in_reais(
+    currency: str = "BRL", gross: Any = None, net: Any = None, **_: Any
+) -> dict[str, Any]:
+    """What a sale in the tenant's currency is worth in it; others are not converted."""
+    return {"value": gross, "net_value": net} if currency == "BRL" else {}
+
+
+def _blocked(opted_out: bool = False, **_: Any) -> dict[str, Any]:
+    return {"blocked_channels": ["email", "sms", "whatsapp"] if opted_out else []}
+
+
+DERIVED: dict[type[Contract], Any] = {Sales: _in_reais, Customers: _blocked}
+
+
 def random_cases(few: int) -> settings:
     """Settings of a property whose every case fills tables; the full suite tries ten times more."""
     return settings(
@@ -109,7 +123,8 @@ def frame_of(contract: type[Contract], rows: Iterable[Mapping[str, Any]]) -> pl.
     columns = contract.to_schema().columns
     schema = {name: _dtype(column.dtype.type) for name, column in columns.items()}
     defaults = dict.fromkeys(schema) | DEFAULTS.get(contract, {})
-    full = [{**defaults, **row} for row in rows]
+    derived = DERIVED.get(contract, lambda **_: {})
+    full = [{**defaults, **derived(**row), **row} for row in rows]
     assert all(row.keys() == schema.keys() for row in full), "a row names an unknown column"
     return pl.DataFrame(full, schema=schema)
 

@@ -5,6 +5,7 @@ It is our own log on this machine's disk, small and append-only, so every run co
 
 import dagster as dg
 
+from crm_assets.bronze.landing import NO_REJECTS, record_landing
 from crm_assets.checks.bronze import CrmActions
 from crm_assets.steps import Events, Metadata, Site, Table, commit
 from crm_resources.ops import Load
@@ -34,24 +35,25 @@ def action_assets(site: Site) -> list[dg.AssetsDefinition]:
         ops = site.ops(context)
         log = ops.actions().rename({"at": "occurred_at"})
 
+        load = Load(
+            source=SOURCE,
+            slice=SLICE,
+            content_sha256=str(log["id"].max() or 0),
+            rows=len(log),
+            status="landed",
+            complete=True,
+            verified=True,
+            run_id=context.run.run_id,
+            at=site.run_began_at(context),
+        )
+
         def write(tx: Transaction) -> dict[str, Metadata]:
             tx.execute(f"DELETE FROM {ACTIONS.name}")
             tx.append(ACTIONS.name, log)
+            record_landing(tx, load, NO_REJECTS)
             return {}
 
         yield from commit(site, site.warehouse(context), ACTIONS.name, [ACTIONS], write)
-        last_id = log["id"].max() or 0
-        ops.record_load(
-            Load(
-                source=SOURCE,
-                slice=SLICE,
-                content_sha256=str(last_id),
-                rows=len(log),
-                status="landed",
-                complete=True,
-                run_id=context.run.run_id,
-                at=site.settings.now(),
-            )
-        )
+        ops.record_load(load)
 
     return [crm_actions]

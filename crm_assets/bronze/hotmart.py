@@ -1,4 +1,4 @@
-"""Hotmart's sales history and buyers, partitioned by the month of the order date.
+"""Hotmart's endpoints, each partitioned by the month of its date: the order's or the accession's.
 
 A slice is read whole, checked to be complete, and replaces its old rows in one transaction; slices
 of one run are read at once under one limiter and each commits by itself. When a slice fails, those
@@ -15,16 +15,32 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from crm_assets.bronze.hotmart_rows import CUSTOMERS, TRANSACTIONS, Shape
+from crm_assets.bronze.hotmart_rows import (
+    COMMISSIONS,
+    CUSTOMERS,
+    PRICE_DETAILS,
+    SUBSCRIPTION_TRANSACTIONS,
+    SUBSCRIPTIONS,
+    TRANSACTIONS,
+    Shape,
+    minimised,
+)
 from crm_assets.bronze.landing import BrokenContract, SliceReport, record_landing
-from crm_assets.checks.bronze import HotmartCustomers, HotmartTransactions
+from crm_assets.checks.bronze import (
+    HotmartCommissions,
+    HotmartCustomers,
+    HotmartPriceDetails,
+    HotmartSubscriptions,
+    HotmartSubscriptionTransactions,
+    HotmartTransactions,
+)
 from crm_assets.checks.contract import check_frame
 from crm_assets.plan import WINDOW_END_TAG, WINDOW_START_TAG
-from crm_assets.slices import end_of_day, zone
-from crm_assets.steps import DATABASE_ERRORS, Events, Site, Table
+from crm_assets.slices import end_of_day, start_of_day, zone
+from crm_assets.steps import DATABASE_ERRORS, Events, Site, Table, newest
+from crm_assets.tenants import HISTORY_START
+from crm_resources import hotmart as api
 from crm_resources.hotmart import (
-    SALES_HISTORY,
-    SALES_USERS,
     Endpoint,
     HotmartError,
     Window,
@@ -41,11 +57,21 @@ SETTLING = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Landing:
-    """One endpoint and the bronze table that its records fill."""
+    """One endpoint and the bronze table that its records fill.
+
+    Attributes:
+        endpoint: what is asked.
+        shape: how its records become rows.
+        table: where they go.
+        dated: column with the date by which the endpoint is read, when its rows have one.
+        reaches_back: the first slice also holds everything before it.
+    """
 
     endpoint: Endpoint
     shape: Shape
     table: Table
+    dated: str | None = None
+    reaches_back: bool = False
 
     @property
     def source(self) -> str:
@@ -55,7 +81,7 @@ class Landing:
 
 LANDINGS = (
     Landing(
-        SALES_HISTORY,
+        api.SALES_HISTORY,
         TRANSACTIONS,
         Table(
             "bronze.hotmart_transactions",
@@ -63,9 +89,10 @@ LANDINGS = (
             "Vendas da Hotmart como vieram da API, uma linha por transação, em qualquer status. "
             "Cada mês (data do pedido) é lido inteiro e substituído de uma vez.",
         ),
+        dated="ordered_at",
     ),
     Landing(
-        SALES_USERS,
+        api.SALES_USERS,
         CUSTOMERS,
         Table(
             "bronze.hotmart_customers",
@@ -73,6 +100,49 @@ LANDINGS = (
             "Compradores de cada transação da Hotmart, com telefone, documento e endereço, "
             "como vieram da API.",
         ),
+    ),
+    Landing(
+        api.SALES_COMMISSIONS,
+        COMMISSIONS,
+        Table(
+            "bronze.hotmart_commissions",
+            HotmartCommissions,
+            "Quanto de cada venda da Hotmart ficou com quem: produtor, coprodutor, afiliado e a "
+            "própria Hotmart. Daqui sai o valor líquido exato.",
+        ),
+    ),
+    Landing(
+        api.PRICE_DETAILS,
+        PRICE_DETAILS,
+        Table(
+            "bronze.hotmart_price_details",
+            HotmartPriceDetails,
+            "De que se compõe o preço de cada venda da Hotmart: base, imposto, juros do "
+            "parcelamento, cupom e a conversão da moeda.",
+        ),
+    ),
+    Landing(
+        api.SUBSCRIPTION_TRANSACTIONS,
+        SUBSCRIPTION_TRANSACTIONS,
+        Table(
+            "bronze.hotmart_subscription_transactions",
+            HotmartSubscriptionTransactions,
+            "Cobranças de assinaturas e de parcelamentos inteligentes da Hotmart, com a data do "
+            "reembolso e o motivo da recusa. A Hotmart as mostra com até 24 horas de atraso.",
+        ),
+        dated="ordered_at",
+    ),
+    Landing(
+        api.SUBSCRIPTIONS,
+        SUBSCRIPTIONS,
+        Table(
+            "bronze.hotmart_subscriptions",
+            HotmartSubscriptions,
+            "Assinaturas da Hotmart no estado de hoje, pelo mês da adesão. O primeiro mês traz "
+            "também as mais antigas, que podem estar ativas até hoje.",
+        ),
+        dated="accession_at",
+        reaches_back=True,
     ),
 )
 
@@ -93,7 +163,13 @@ def _slice_asset(site: Site, landing: Landing) -> dg.AssetsDefinition:
     )
     def slices(context: dg.AssetExecutionContext) -> Events:
         run = _SliceRun(site, landing, context)
-        windows = windows_of(site, context.partition_keys, context.run.tags)
+        windows = windows_of(
+            site,
+            context.partition_keys,
+            context.run.tags,
+            now=run.began_at,
+            reaches_back=landing.reaches_back,
+        )
         try:
             asyncio.run(run.read(windows))
         except (MissingSetting, HotmartError) as error:
@@ -103,12 +179,22 @@ def _slice_asset(site: Site, landing: Landing) -> dg.AssetsDefinition:
     return slices
 
 
-def windows_of(site: Site, keys: list[str], tags: Mapping[str, str]) -> dict[str, Window]:
-    """The window to read of each slice: the month, up to a minute ago, inside the run's tags.
+def windows_of(
+    site: Site,
+    keys: list[str],
+    tags: Mapping[str, str],
+    *,
+    now: datetime,
+    reaches_back: bool = False,
+) -> dict[str, Window]:
+    """The window to read of each slice: the month, up to a minute before now, inside the tags.
 
-    A slice that lies wholly outside is left out, and keeps its rows.
+    A slice that lies wholly outside is left out, and keeps its rows. With `reaches_back` the first
+    of all slices begins at the beginning of history.
     """
-    ends = [site.settings.now() - SETTLING]
+    first_key = site.partitions.months.get_first_partition_key() if reaches_back else None
+    beginning = start_of_day(site.tenant, HISTORY_START)
+    ends = [now - SETTLING]
     starts = []
     if site.tenant.hotmart.end_date:
         ends.append(end_of_day(site.tenant, site.tenant.hotmart.end_date))
@@ -119,7 +205,8 @@ def windows_of(site: Site, keys: list[str], tags: Mapping[str, str]) -> dict[str
     windows = {}
     for key in keys:
         month = month_window(date.fromisoformat(key), zone(site.tenant))
-        start, end = max([month.start, *starts]), min([month.end, *ends])
+        month_start = min(month.start, beginning) if key == first_key else month.start
+        start, end = max([month_start, *starts]), min([month.end, *ends])
         if start <= end:
             windows[key] = Window(start, end)
     return windows
@@ -132,6 +219,7 @@ class _SliceRun:
         self.site = site
         self.landing = landing
         self.context = context
+        self.began_at = site.run_began_at(context)
         self.report = SliceReport()
 
     async def read(self, windows: Mapping[str, Window]) -> None:
@@ -146,29 +234,36 @@ class _SliceRun:
 
     def _land(self, key: str, read: WindowRead) -> None:
         month = month_window(date.fromisoformat(key), zone(self.site.tenant))
+        settled = self.began_at - self.landing.endpoint.staleness
         load = Load(
             source=self.landing.source,
             slice=key,
             window_start=read.window.start,
             window_end=read.window.end,
             status="landed",
-            complete=read.window.start <= month.start and read.window.end >= month.end,
-            verified=read.verified,
+            complete=read.window.start <= month.start
+            and month.end <= min(read.window.end, settled),
+            verified=read.verified and not read.refused_statuses,
             run_id=self.context.run.run_id,
-            at=self.site.settings.now(),
+            at=self.began_at,
         )
         try:
             with self.site.warehouse(self.context).write(f"{self.landing.source} {key}") as tx:
-                load = land(tx, self.landing, read.items, load)
+                load, gone = land(
+                    tx, self.landing, read.items, load, partial=bool(read.refused_statuses)
+                )
+                age = newest(self.site, tx, self.landing.table, key)
         except (BrokenContract, *DATABASE_ERRORS) as error:
             self.report.fail(key, error)
             return
         self.site.ops(self.context).record_load(load)
         self.report.landed[key] = {
             "dagster/row_count": load.rows,
+            **age,
             "rejeitados": load.rejected,
             "conferido": "sim" if load.verified else "não conferido",
             "janela": f"{read.window.start.isoformat()} a {read.window.end.isoformat()}",
+            "não vieram mais": gone,
             "páginas": read.pages,
             "status recusados": ", ".join(read.refused_statuses) or "nenhum",
         }
@@ -188,15 +283,32 @@ def typed_rows(
 
 def _text(item: dict[str, Any]) -> str:
     """An item as JSON; half an emoji, which no encoding can hold, becomes U+FFFD."""
-    text = json.dumps(item, ensure_ascii=False)
+    text = json.dumps(minimised(item), ensure_ascii=False)
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def land(tx: Transaction, landing: Landing, items: list[dict[str, Any]], load: Load) -> Load:
-    """Put the records of one slice in the place of its old rows; returns the completed ledger row.
+def land(
+    tx: Transaction,
+    landing: Landing,
+    items: list[dict[str, Any]],
+    load: Load,
+    *,
+    partial: bool = False,
+) -> tuple[Load, int]:
+    """Put the records of one slice in the place of its old rows.
 
-    Only what was read is replaced (rules 1.2): the slice when the whole of it was read, else the
-    orders inside the window and the transactions that came.
+    Only what was read is replaced (rules 1.2): the slice when the whole of it was read, else what
+    is dated inside the window and the keys that came.
+
+    Args:
+        tx: the transaction.
+        landing: endpoint and table.
+        items: the endpoint's answer.
+        load: the ledger row to complete.
+        partial: a status was refused, so that what did not come may still exist and is kept.
+
+    Returns:
+        The completed ledger row, and how many held keys did not come any more.
 
     Raises:
         BrokenContract: the rows do not keep the table's contract.
@@ -208,24 +320,26 @@ def land(tx: Transaction, landing: Landing, items: list[dict[str, Any]], load: L
     verdict = check_frame(rows, landing.table.contract)
     if not verdict.passed:
         raise BrokenContract(verdict)
-    table = landing.table.name
-    is_history = landing.endpoint is SALES_HISTORY
-    if is_history:
+    table, key = landing.table.name, landing.shape.key
+    if landing.endpoint is api.SALES_HISTORY:
         tx.execute(_STATUS_CHANGES, incoming=rows)
-    if load.complete:
-        tx.execute(f"DELETE FROM {table} WHERE slice = ?", [load.slice])
-    else:
-        tx.execute(
-            f"DELETE FROM {table} WHERE transaction IN (SELECT transaction FROM incoming)",
-            incoming=rows,
-        )
-        if is_history:
-            window = [load.window_start, load.window_end]
-            tx.execute(f"DELETE FROM {table} WHERE ordered_at BETWEEN ? AND ?", window)
+    came = f"{key} IN (SELECT {key} FROM incoming)"
+    replaced: str = "false"
+    window: list[Any] = []
+    if not partial and load.complete:
+        replaced, window = "slice = ?", [load.slice]
+    elif not partial and landing.dated:
+        replaced, window = f"{landing.dated} BETWEEN ? AND ?", [load.window_start, load.window_end]
+    gone = tx.scalar(
+        f"SELECT count(DISTINCT {key}) FROM {table} WHERE {replaced} AND NOT ({came})",
+        window,
+        incoming=rows,
+    )
+    tx.execute(f"DELETE FROM {table} WHERE {replaced} OR {came}", window, incoming=rows)
     tx.append(table, rows)
     load = replace(load, rows=len(rows), rejected=len(rejects))
-    record_landing(tx, load, rejects, rows["transaction"])
-    return load
+    record_landing(tx, load, rejects, rows[key])
+    return load, gone
 
 
 _STATUS_CHANGES = """

@@ -14,6 +14,8 @@ from crm_assets.steps import Events, Metadata, Site, Table, check_results
 from crm_resources.ops import Load
 from crm_resources.warehouse import Transaction
 
+NO_REJECTS = pl.DataFrame(schema=dict.fromkeys(("place", "field", "reason", "raw"), pl.String))
+
 
 class BrokenContract(Exception):
     """The rows of a slice do not keep their table's contract; nothing of it was written."""

@@ -6,7 +6,7 @@ from datetime import date
 
 import pandera.polars as pa
 
-from crm_assets.checks.contract import Contract, Instant, Money, Texts
+from crm_assets.checks.contract import Contract, Instant, Money, Rate, Texts
 
 
 class _Received(Contract):
@@ -64,6 +64,110 @@ class HotmartCustomers(_Received):
     locale: str = pa.Field(nullable=True, description="locale of the account")
 
 
+class HotmartCommissions(_Received):
+    """One row per commission of a transaction, from `sales/commissions`."""
+
+    transaction: str = pa.Field(str_matches=r"^\S+$", description="transaction code")
+    source: str = pa.Field(
+        nullable=True, description="role of who earns it"
+    )
+    value: Money = pa.Field(nullable=True, description="commission")
+    currency: str = pa.Field(nullable=True, description="its currency, ISO 4217")
+    user_ucode: str = pa.Field(nullable=True, description="id of who earns it at Hotmart")
+    exchange_rate: Rate = pa.Field(nullable=True, description="rate of the payout")
+
+
+class HotmartPriceDetails(_Received):
+    """One row per transaction of `sales/price/details`."""
+
+    transaction: str = pa.Field(unique=True, str_matches=r"^\S+$", description="transaction code")
+    base_value: Money = pa.Field(nullable=True, description="price without tax and interest")
+    base_currency: str = pa.Field(nullable=True, description="its currency")
+    total_value: Money = pa.Field(nullable=True, description="what the buyer paid")
+    total_currency: str = pa.Field(nullable=True, description="its currency")
+    vat_value: Money = pa.Field(nullable=True, description="tax, European Union and Mexico")
+    interest_value: Money = pa.Field(nullable=True, description="instalment interest")
+    coupon_code: str = pa.Field(nullable=True, description="coupon")
+    coupon_value: Rate = pa.Field(nullable=True, description="the coupon's discount, as received")
+    conversion_rate: Rate = pa.Field(
+        nullable=True, description="buyer's currency per offer's"
+    )
+
+
+class HotmartSubscriptionTransactions(_Received):
+    """One row per charge, from `subscriptions/transactions`; up to 24 hours old."""
+
+    transaction: str = pa.Field(str_matches=r"^\S+$", description="transaction code")
+    subscription_id: str = pa.Field(nullable=True, description="subscription")
+    subscriber_code: str = pa.Field(nullable=True, description="buyer and product")
+    subscription_status: str = pa.Field(nullable=True, description="status of the subscription")
+    billing_type: str = pa.Field(
+        nullable=True, description="kind of billing"
+    )
+    status: str = pa.Field(
+        nullable=True, description="status, this endpoint's spelling"
+    )
+    ordered_at: Instant = pa.Field(nullable=True, description="order date")
+    approved_at: Instant = pa.Field(nullable=True, description="approval date")
+    refunded_at: Instant = pa.Field(nullable=True, description="refund or chargeback")
+    refusal_message: str = pa.Field(nullable=True, description="why a card was refused")
+    payment_type: str = pa.Field(nullable=True, description="payment type")
+    installment_number: int = pa.Field(nullable=True, description="number of instalments")
+    installment_type: str = pa.Field(nullable=True, description="kind of instalments")
+    recurrence_number: int = pa.Field(nullable=True, description="which charge")
+    recurrence_status: str = pa.Field(
+        nullable=True, description="how it stands"
+    )
+    recurrence_started_at: Instant = pa.Field(nullable=True, description="start of the period")
+    delay_days: int = pa.Field(nullable=True, description="days late")
+    price_value: Money = pa.Field(nullable=True, description="price without interest")
+    total_value: Money = pa.Field(nullable=True, description="what the buyer paid")
+    price_currency: str = pa.Field(nullable=True, description="their currency")
+    own_value: Money = pa.Field(nullable=True, description="the producer's commission")
+    own_currency: str = pa.Field(nullable=True, description="its currency")
+    cancelled_at: Instant = pa.Field(nullable=True, description="cancellation")
+    adopted_at: Instant = pa.Field(nullable=True, description="adhesion")
+    next_charge_at: Instant = pa.Field(nullable=True, description="next charge")
+    trial_ends_at: Instant = pa.Field(nullable=True, description="end of the trial")
+    plan_name: str = pa.Field(nullable=True, description="plan")
+    period_days: int = pa.Field(nullable=True, description="7, 30, 60, 90, 180 or 360")
+    offer_code: str = pa.Field(nullable=True, description="offer")
+    product_id: str = pa.Field(nullable=True, description="product id")
+    subscriber_name: str = pa.Field(nullable=True, description="name")
+    subscriber_email: str = pa.Field(nullable=True, description="e-mail")
+    subscriber_phone_ddd: str = pa.Field(nullable=True, description="area code")
+    subscriber_phone: str = pa.Field(nullable=True, description="phone")
+
+
+class HotmartSubscriptions(_Received):
+    """One row per subscription of `subscriptions`, as it stands."""
+
+    subscription_id: str = pa.Field(unique=True, str_matches=r"^\S+$", description="subscription")
+    subscriber_code: str = pa.Field(nullable=True, description="buyer and product")
+    status: str = pa.Field(nullable=True, description="status, the vendor's spelling")
+    accession_at: Instant = pa.Field(nullable=True, description="accession")
+    cancel_requested_at: Instant = pa.Field(nullable=True, description="cancellation asked for")
+    requested_at: Instant = pa.Field(nullable=True, description="request")
+    next_charge_at: Instant = pa.Field(
+        nullable=True, description="next charge, or last day of access"
+    )
+    is_trial: bool = pa.Field(nullable=True, description="on trial")
+    transaction: str = pa.Field(nullable=True, description="first transaction")
+    plan_id: str = pa.Field(nullable=True, description="plan id")
+    plan_name: str = pa.Field(nullable=True, description="plan")
+    period_days: int = pa.Field(nullable=True, description="7, 30, 60, 90, 180 or 360")
+    max_charge_cycles: int = pa.Field(
+        nullable=True, description="charges; empty = no end"
+    )
+    product_id: str = pa.Field(nullable=True, description="product id")
+    product_name: str = pa.Field(nullable=True, description="product name")
+    price_value: Money = pa.Field(nullable=True, description="price of a charge")
+    price_currency: str = pa.Field(nullable=True, description="its currency")
+    subscriber_name: str = pa.Field(nullable=True, description="name")
+    subscriber_email: str = pa.Field(nullable=True, description="e-mail")
+    subscriber_ucode: str = pa.Field(nullable=True, description="subscriber's id at Hotmart")
+
+
 class ManychatContacts(_Received):
     """One row per line of a ManyChat contact file."""
 
@@ -95,6 +199,37 @@ class ManychatContacts(_Received):
     language: str = pa.Field(nullable=True, description="language")
     timezone: str = pa.Field(nullable=True, description="time zone")
     custom_fields: str = pa.Field(nullable=True, description="unmapped columns, JSON")
+
+
+class HotmartCsv(_Received):
+    """One row per line of a sales export of Hotmart's panel."""
+
+    line: int = pa.Field(ge=1, description="line in the file, header = 1")
+    transaction: str = pa.Field(str_matches=r"^\S+$", description="transaction code")
+    status: str = pa.Field(nullable=True, description="status, the API's word where it is known")
+    ordered_at: Instant = pa.Field(nullable=True, description="order date")
+    approved_at: Instant = pa.Field(nullable=True, description="approval date")
+    product_id: str = pa.Field(nullable=True, description="product id")
+    product_name: str = pa.Field(nullable=True, description="product name")
+    buyer_name: str = pa.Field(nullable=True, description="buyer's name")
+    buyer_email: str = pa.Field(nullable=True, description="buyer's e-mail")
+    buyer_phone: str = pa.Field(nullable=True, description="buyer's phone, area code before it")
+    buyer_document: str = pa.Field(nullable=True, description="buyer's document")
+    city: str = pa.Field(nullable=True, description="address: city")
+    state: str = pa.Field(nullable=True, description="address: state")
+    country: str = pa.Field(nullable=True, description="address: country")
+    price_value: Money = pa.Field(nullable=True, description="what the buyer paid")
+    price_currency: str = pa.Field(nullable=True, description="its currency, ISO 4217")
+    payment_type: str = pa.Field(nullable=True, description="payment type, as written")
+    payment_method: str = pa.Field(nullable=True, description="payment method, as written")
+    installments: int = pa.Field(nullable=True, description="number of instalments")
+    offer_code: str = pa.Field(nullable=True, description="offer")
+    recurrence_number: int = pa.Field(nullable=True, description="charge number of a subscription")
+    net_value: Money = pa.Field(nullable=True, description="our own commission")
+    net_currency: str = pa.Field(nullable=True, description="its currency, ISO 4217")
+    commission_as: str = pa.Field(nullable=True, description="our role in the sale")
+    source_src: str = pa.Field(nullable=True, description="tracking: src")
+    source_sck: str = pa.Field(nullable=True, description="tracking: sck")
 
 
 class CrmActions(Contract):

@@ -25,6 +25,7 @@ ROWS_BY_PANDERA = 1_000_000
 
 Instant = Annotated[polars_engine.DateTime, True, None, "us"]
 Money = Annotated[polars_engine.Decimal, 18, 2]
+Rate = Annotated[polars_engine.Decimal, 18, 8]
 Texts = Annotated[pl.List, pl.String]
 
 

@@ -14,6 +14,12 @@ PATH = CHECKOUT / "docs" / "data-dictionary.md"
 TABLES: dict[str, type[Contract]] = {
     "bronze.hotmart_transactions": bronze.HotmartTransactions,
     "bronze.hotmart_customers": bronze.HotmartCustomers,
+    "bronze.hotmart_commissions": bronze.HotmartCommissions,
+    "bronze.hotmart_price_details": bronze.HotmartPriceDetails,
+    "bronze.hotmart_subscription_transactions": bronze.HotmartSubscriptionTransactions,
+    "bronze.hotmart_subscriptions": bronze.HotmartSubscriptions,
+    "bronze.hotmart_csv": bronze.HotmartCsv,
+    "bronze.hotmart_csv": bronze.HotmartCsv,
     "bronze.manychat_contacts": bronze.ManychatContacts,
     "bronze.crm_actions": bronze.CrmActions,
     "silver.contact_records": silver.ContactRecords,
@@ -27,6 +33,7 @@ TABLES: dict[str, type[Contract]] = {
     "silver.opt_outs": silver.OptOuts,
     "silver.customers": silver.Customers,
     "silver.customer_lineage": silver.CustomerLineage,
+    "gold.daily_report": gold.DailyReport,
     "gold.audience_<name>": gold.Audience,
     "gold.remarketing_batches": gold.RemarketingBatches,
 }
@@ -38,7 +45,8 @@ TYPES = {
     "Boolean": "yes or no",
     "Date": "day",
     "Datetime": "instant",
-    "Decimal": "money",
+    "Decimal(precision=18, scale=2)": "money",
+    "Decimal(precision=18, scale=8)": "number",
     "List": "list",
 }
 
@@ -53,12 +61,16 @@ def _table(name: str, contract: type[Contract]) -> str:
     schema = contract.to_schema()
     summary = (contract.__doc__ or "").strip().splitlines()[0]
     rows = [
-        f"| `{column}` | {TYPES[str(spec.dtype).partition('(')[0]]} "
+        f"| `{column}` | {_type(str(spec.dtype))} "
         f"| {'' if spec.nullable else 'always'} | {spec.description} |"
         for column, spec in schema.columns.items()
     ]
     table = ["| column | type | filled | meaning |", "|---|---|---|---|", *rows]
     return "\n".join([f"## {name}\n\n{summary}\n", *table, ""])
+
+
+def _type(dtype: str) -> str:
+    return TYPES.get(dtype) or TYPES[dtype.partition("(")[0]]
 
 
 if __name__ == "__main__":

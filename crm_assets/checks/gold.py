@@ -32,6 +32,32 @@ class Audience(Contract):
     exportable: bool = pa.Field(description="not opted out")
 
 
+class DailyReport(Contract):
+    """What each load found, one row per day and currency, beside the change since the one before.
+
+    The changes are empty in the first load.
+    """
+
+    report_date: date = pa.Field(description="day of the load")
+    currency: str = pa.Field(
+        nullable=True, str_matches=r"^[A-Z]{3}$", description="ISO 4217; empty = unknown"
+    )
+    compared_with: date = pa.Field(nullable=True, description="day of the load before")
+    buyers: int = pa.Field(ge=0, description="people with a paid purchase, who have a key")
+    buyers_change: int = pa.Field(nullable=True, description="change of buyers")
+    paid: Money = pa.Field(ge=0, description="sum paid, as in lifetime value")
+    paid_change: Money = pa.Field(nullable=True, description="change of the sum paid")
+    pending: Money = pa.Field(ge=0, description="sum of sales still to be paid")
+    pending_change: Money = pa.Field(nullable=True, description="change of the sum pending")
+    cancellations: int = pa.Field(ge=0, description="cancelled, refunded or charged back sales")
+    cancellations_change: int = pa.Field(nullable=True, description="change of cancellations")
+    cancelled: Money = pa.Field(ge=0, description="their gross sum, partial refunds included whole")
+    cancelled_change: Money = pa.Field(nullable=True, description="change of the sum cancelled")
+
+    class Config:
+        unique = ["report_date", "currency"]
+
+
 class RemarketingBatches(Contract):
     """The people of each day's batch; a day once selected is history."""
 

@@ -29,7 +29,7 @@ def audience_assets(site: Site) -> list[dg.AssetsDefinition]:
 
 def _audience_step(site: Site, slug: str) -> dg.AssetsDefinition:
     table = audience_table(site, slug)
-    parameters = {"slug": slug, "currency": site.tenant.currency}
+    parameters = {"slug": slug}
 
     def write(tx: Transaction) -> dict[str, Metadata]:
         tx.replace_table(table.name, _AUDIENCE, parameters)
@@ -64,7 +64,7 @@ def _sales_match(table: str, parameters: dict[str, str], tx: Transaction) -> Ver
 
 _ELIGIBLE = """
     WITH eligible AS (
-        SELECT sales.*, currency = $currency AS is_local
+        SELECT sales.*, value IS NOT NULL AS is_valued
         FROM silver.sales AS sales
         LEFT JOIN silver.products AS products USING (source, product_id)
         WHERE is_eligible AND list_contains(coalesce(products.audiences, []), $slug)
@@ -73,15 +73,15 @@ _ELIGIBLE = """
 _AUDIENCE = f"""
     {_ELIGIBLE}, foreign_sums AS (
         SELECT customer_id, currency, sum(gross)::DECIMAL(18, 2) AS amount
-        FROM eligible WHERE NOT is_local GROUP BY customer_id, currency
+        FROM eligible WHERE NOT is_valued GROUP BY customer_id, currency
     ), foreign_lists AS (
         SELECT customer_id,
                list({{'currency': currency, 'amount': amount}} ORDER BY currency) AS ltv_foreign
         FROM foreign_sums GROUP BY customer_id
     ), valued AS (
         SELECT customer_id,
-               coalesce(sum(gross) FILTER (WHERE is_local), 0)::DECIMAL(18, 2) AS ltv,
-               (sum(net) FILTER (WHERE is_local))::DECIMAL(18, 2) AS ltv_net,
+               coalesce(sum(value), 0)::DECIMAL(18, 2) AS ltv,
+               sum(net_value)::DECIMAL(18, 2) AS ltv_net,
                count(DISTINCT order_id) FILTER (WHERE is_new_order) AS orders,
                min(paid_at) AS first_purchase_at,
                max(paid_at) AS last_purchase_at
@@ -97,11 +97,11 @@ _AUDIENCE = f"""
     ORDER BY ltv DESC, customer_id
 """
 _SUMS = """
-    SELECT coalesce(sum(gross) FILTER (WHERE is_local), 0) AS "vendas",
-           coalesce(sum(gross) FILTER (WHERE is_local AND customer_id IS NULL), 0) AS "sem chave",
+    SELECT coalesce(sum(value), 0) AS "vendas",
+           coalesce(sum(value) FILTER (WHERE customer_id IS NULL), 0) AS "sem chave",
            (SELECT coalesce(sum(ltv), 0) FROM {table}) AS "ltv",
-           coalesce(sum(gross) FILTER (WHERE NOT is_local), 0) AS "outra moeda",
-           coalesce(sum(gross) FILTER (WHERE NOT is_local AND customer_id IS NULL), 0)
+           coalesce(sum(gross) FILTER (WHERE NOT is_valued), 0) AS "outra moeda",
+           coalesce(sum(gross) FILTER (WHERE NOT is_valued AND customer_id IS NULL), 0)
                AS "outra moeda sem chave",
            (SELECT coalesce(sum(amount), 0) FROM (
                SELECT unnest(ltv_foreign).amount AS amount FROM {table}

@@ -13,6 +13,7 @@ import polars as pl
 
 from crm_assets.checks.contract import Verdict
 from crm_assets.checks.gold import RemarketingBatches
+from crm_assets.plots import stacked_bars
 from crm_assets.steps import (
     FRESH,
     Events,
@@ -32,7 +33,12 @@ BATCHES = Table(
     RemarketingBatches,
     "O lote de remarketing de cada dia: no máximo 50 pessoas sem compra e sem contato há 30 dias. "
     "Um dia já escolhido não muda.",
-    reads=("silver.customers", "silver.sales", "silver.contact_history"),
+    reads=(
+        "silver.customers",
+        "silver.customer_lineage",
+        "silver.sales",
+        "silver.contact_history",
+    ),
 )
 
 RECENT_DAYS = 31
@@ -71,8 +77,6 @@ def remarketing_assets(site: Site) -> list[dg.AssetsDefinition]:
     def remarketing_batches(context: dg.AssetExecutionContext) -> Events:
         days = [date.fromisoformat(key) for key in context.partition_keys]
         today = site.today()
-        if max(days) > today:
-            raise dg.Failure(f"O dia {max(days)} ainda não chegou.", allow_retries=False)
         warehouse, ops = site.warehouse(context), site.ops(context)
         yield from commit(
             site,
@@ -90,12 +94,14 @@ def remarketing_assets(site: Site) -> list[dg.AssetsDefinition]:
                     idempotency_key=f"batch_selected:{day}:{position}",
                     customer_id=customer_id,
                     day=day,
+                    email_key=email_key,
+                    phone_key=phone_key,
                     channel="whatsapp",
                     purpose="remarketing",
                     actor="crm",
                     at=site.settings.now(),
                 )
-                for day, position, customer_id in recent.rows()
+                for day, position, customer_id, email_key, phone_key in recent.rows()
             ]
         )
 
@@ -109,7 +115,7 @@ def _write(
     tx.execute(_OUTCOMES, {"today": today}, log=log)
     selects = today in days and not tx.scalar(_SELECTED_BEFORE, {"today": today}, log=log)
     if selects:
-        select_batch(tx, today, site.tenant.remarketing, site.tenant.currency)
+        select_batch(tx, today, site.tenant.remarketing)
     tx.execute(_JUST_SELECTED, {"day": today if selects else None})
     counted = tx.read(
         f"SELECT status, count(*) FROM {BATCHES.name} WHERE batch_date IN "
@@ -122,11 +128,14 @@ def _write(
             "dagster/row_count": rows,
             "lote": ", ".join(f"{status}: {count}" for status, count in counted.rows())
             or ("sem lote" if today not in days else "ninguém elegível"),
+            "últimos 30 lotes": dg.MetadataValue.md(
+                stacked_bars("Pessoas por lote", tx.read(_SIZES)).markdown
+            ),
         }
     }
 
 
-def select_batch(tx: Transaction, day: date, rules: Remarketing, currency: str) -> None:
+def select_batch(tx: Transaction, day: date, rules: Remarketing) -> None:
     """Choose the people of `day` and append them to `gold.remarketing_batches`.
 
     Eligible (rules 4.3): own customers with a valid mobile, not opted out, without open dispute,
@@ -144,7 +153,6 @@ def select_batch(tx: Transaction, day: date, rules: Remarketing, currency: str) 
             "since_purchase": rules.days_since_purchase,
             "since_contact": rules.days_since_contact,
             "include_leads": rules.include_leads,
-            "currency": currency,
             "size": rules.batch_size,
         },
     )
@@ -183,7 +191,7 @@ def _outside_windows(rules: Remarketing, tx: Transaction) -> Verdict:
 _SELECT = """
     INSERT INTO gold.remarketing_batches BY NAME
     WITH lifetime AS (
-        SELECT customer_id, sum(gross) FILTER (WHERE currency = $currency) AS ltv
+        SELECT customer_id, sum(value) AS ltv
         FROM silver.sales WHERE is_eligible GROUP BY customer_id
     ), earlier AS (
         SELECT ids.survivor_id AS customer_id, max(batch_date) AS batch_date
@@ -191,7 +199,7 @@ _SELECT = """
         WHERE status IN ('selecionado', 'entregue') GROUP BY ids.survivor_id
     ), judged AS (
         SELECT customers.*, ltv,
-               NOT opted_out AND NOT has_open_dispute
+               NOT list_contains(blocked_channels, 'whatsapp') AND NOT has_open_dispute
                    AND coalesce($day - last_purchase_at::DATE >= $since_purchase, true)
                    AND coalesce($day - last_refund_at::DATE >= $since_purchase, true)
                    AND coalesce($day - last_contact_at::DATE >= $since_contact, true)
@@ -258,7 +266,7 @@ _OUTCOMES = """
                CASE WHEN said.is_skipped THEN 'pulado'
                     WHEN said.is_delivered THEN 'entregue'
                     WHEN batches.status <> 'selecionado' THEN batches.status
-                    WHEN customers.opted_out THEN 'retirado'
+                    WHEN list_contains(customers.blocked_channels, 'whatsapp') THEN 'retirado'
                     WHEN batches.batch_date < $today THEN 'nao_entregue'
                     ELSE 'selecionado' END AS status
         FROM gold.remarketing_batches AS batches
@@ -278,7 +286,20 @@ _SELECTED_BEFORE = """
     SELECT (SELECT count(*) FROM gold.remarketing_batches WHERE batch_date = $today)
          + (SELECT count(*) FROM log WHERE kind = 'batch_selected' AND day = $today)
 """
+_SIZES = """
+    SELECT batch_date, count(*) AS pessoas
+    FROM gold.remarketing_batches GROUP BY batch_date ORDER BY batch_date
+"""
+# The keys go with it, because a rebuilt master may know the person by another id.
 _RECENT = """
-    SELECT batch_date, position, customer_id FROM gold.remarketing_batches
+    WITH keys AS (
+        SELECT customer_id,
+               any_value(email_key) FILTER (WHERE field = 'email') AS email_key,
+               any_value(coalesce(phone_key, phone)) FILTER (WHERE field = 'phone') AS phone_key
+        FROM silver.customer_lineage JOIN silver.contact_records USING (record_id)
+        GROUP BY customer_id
+    )
+    SELECT batch_date, position, customer_id, email_key, phone_key
+    FROM gold.remarketing_batches LEFT JOIN keys USING (customer_id)
     WHERE batch_date > ?::DATE - ?::INTEGER ORDER BY ALL
 """

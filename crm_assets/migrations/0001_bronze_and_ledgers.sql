@@ -28,6 +28,45 @@ CREATE TABLE bronze.hotmart_customers (
     raw JSON, slice VARCHAR, extracted_at TIMESTAMPTZ, run_id VARCHAR
 );
 
+CREATE TABLE bronze.hotmart_commissions (
+    transaction VARCHAR, source VARCHAR, value DECIMAL(18, 2), currency VARCHAR,
+    user_ucode VARCHAR, exchange_rate DECIMAL(18, 8),
+    raw JSON, slice VARCHAR, extracted_at TIMESTAMPTZ, run_id VARCHAR
+);
+
+CREATE TABLE bronze.hotmart_price_details (
+    transaction VARCHAR, base_value DECIMAL(18, 2), base_currency VARCHAR,
+    total_value DECIMAL(18, 2), total_currency VARCHAR, vat_value DECIMAL(18, 2),
+    interest_value DECIMAL(18, 2), coupon_code VARCHAR, coupon_value DECIMAL(18, 8),
+    conversion_rate DECIMAL(18, 8),
+    raw JSON, slice VARCHAR, extracted_at TIMESTAMPTZ, run_id VARCHAR
+);
+
+CREATE TABLE bronze.hotmart_subscriptions (
+    subscription_id VARCHAR, subscriber_code VARCHAR, status VARCHAR, accession_at TIMESTAMPTZ,
+    cancel_requested_at TIMESTAMPTZ, requested_at TIMESTAMPTZ, next_charge_at TIMESTAMPTZ,
+    is_trial BOOLEAN, transaction VARCHAR, plan_id VARCHAR, plan_name VARCHAR, period_days BIGINT,
+    max_charge_cycles BIGINT, product_id VARCHAR, product_name VARCHAR,
+    price_value DECIMAL(18, 2), price_currency VARCHAR, subscriber_name VARCHAR,
+    subscriber_email VARCHAR, subscriber_ucode VARCHAR,
+    raw JSON, slice VARCHAR, extracted_at TIMESTAMPTZ, run_id VARCHAR
+);
+
+CREATE TABLE bronze.hotmart_subscription_transactions (
+    transaction VARCHAR, subscription_id VARCHAR, subscriber_code VARCHAR,
+    subscription_status VARCHAR, billing_type VARCHAR, status VARCHAR, ordered_at TIMESTAMPTZ,
+    approved_at TIMESTAMPTZ, refunded_at TIMESTAMPTZ, refusal_message VARCHAR,
+    payment_type VARCHAR, installment_number BIGINT, installment_type VARCHAR,
+    recurrence_number BIGINT, recurrence_status VARCHAR, recurrence_started_at TIMESTAMPTZ,
+    delay_days BIGINT, price_value DECIMAL(18, 2), total_value DECIMAL(18, 2),
+    price_currency VARCHAR, own_value DECIMAL(18, 2), own_currency VARCHAR,
+    cancelled_at TIMESTAMPTZ, adopted_at TIMESTAMPTZ, next_charge_at TIMESTAMPTZ,
+    trial_ends_at TIMESTAMPTZ, plan_name VARCHAR, period_days BIGINT, offer_code VARCHAR,
+    product_id VARCHAR, subscriber_name VARCHAR, subscriber_email VARCHAR,
+    subscriber_phone_ddd VARCHAR, subscriber_phone VARCHAR,
+    raw JSON, slice VARCHAR, extracted_at TIMESTAMPTZ, run_id VARCHAR
+);
+
 CREATE TABLE bronze.manychat_contacts (
     line BIGINT, manychat_id VARCHAR, first_name VARCHAR, last_name VARCHAR, full_name VARCHAR,
     email VARCHAR, phone VARCHAR, whatsapp_phone VARCHAR, whatsapp_bsuid VARCHAR,
@@ -37,6 +76,19 @@ CREATE TABLE bronze.manychat_contacts (
     contact_flag VARCHAR, contact_at TIMESTAMPTZ, tags VARCHAR[],
     optin_whatsapp BOOLEAN, optin_sms BOOLEAN, optin_email BOOLEAN,
     locale VARCHAR, language VARCHAR, timezone VARCHAR, custom_fields VARCHAR,
+    raw JSON, slice VARCHAR, extracted_at TIMESTAMPTZ, run_id VARCHAR
+);
+
+-- Hotmart's own sales export; the API wins over it, and so does the newest file.
+CREATE TABLE bronze.hotmart_csv (
+    line BIGINT, transaction VARCHAR, status VARCHAR, ordered_at TIMESTAMPTZ,
+    approved_at TIMESTAMPTZ, product_id VARCHAR, product_name VARCHAR,
+    buyer_name VARCHAR, buyer_email VARCHAR, buyer_phone VARCHAR, buyer_document VARCHAR,
+    city VARCHAR, state VARCHAR, country VARCHAR,
+    price_value DECIMAL(18, 2), price_currency VARCHAR, payment_type VARCHAR,
+    payment_method VARCHAR, installments BIGINT, offer_code VARCHAR, recurrence_number BIGINT,
+    net_value DECIMAL(18, 2), net_currency VARCHAR, commission_as VARCHAR,
+    source_src VARCHAR, source_sck VARCHAR,
     raw JSON, slice VARCHAR, extracted_at TIMESTAMPTZ, run_id VARCHAR
 );
 
@@ -70,6 +122,20 @@ CREATE TABLE silver.customer_merges (
 CREATE TABLE silver.customer_xref (
     record_id VARCHAR, source VARCHAR, source_id VARCHAR, customer_id VARCHAR, joined_by VARCHAR,
     key_hash VARCHAR, valid_from TIMESTAMPTZ, valid_to TIMESTAMPTZ
+);
+
+CREATE TABLE gold.daily_report (
+    report_date DATE, currency VARCHAR, compared_with DATE,
+    buyers BIGINT, buyers_change BIGINT,
+    paid DECIMAL(18, 2), paid_change DECIMAL(18, 2),
+    pending DECIMAL(18, 2), pending_change DECIMAL(18, 2),
+    cancellations BIGINT, cancellations_change BIGINT,
+    cancelled DECIMAL(18, 2), cancelled_change DECIMAL(18, 2)
+);
+
+CREATE TABLE silver.opt_outs (
+    key_kind VARCHAR, key VARCHAR, channel VARCHAR, purpose VARCHAR, since TIMESTAMPTZ,
+    origin VARCHAR
 );
 
 CREATE TABLE gold.remarketing_batches (

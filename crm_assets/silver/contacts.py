@@ -52,11 +52,29 @@ _LOG_POSITION = "SELECT coalesce(max(id), 0) AS last_action_id FROM bronze.crm_a
 
 # A selection is a contact from the moment it is made until somebody marks it skipped, or its day
 # ends without it having been delivered (rules 3.2, 4.5). Actions on one place may name the person
-# by ids that were merged in between.
+# by ids that were merged in between. An id that this master never gave, because the warehouse was
+# built anew, is found again by the keys that its selection recorded.
 _HISTORY = """
-    WITH said AS (
-        SELECT actions.*, coalesce(survivor_id, customer_id) AS person
-        FROM bronze.crm_actions AS actions LEFT JOIN silver.customer_ids USING (customer_id)
+    WITH keyed AS (
+        SELECT DISTINCT actions.customer_id, key
+        FROM bronze.crm_actions AS actions
+        CROSS JOIN LATERAL (VALUES (email_key), (phone_key)) AS k(key)
+        WHERE kind = 'batch_selected' AND key IS NOT NULL
+          AND actions.customer_id NOT IN (SELECT customer_id FROM silver.customer_ids)
+    ), found AS (
+        SELECT keyed.customer_id, min(xref.customer_id) AS person
+        FROM silver.contact_records
+        CROSS JOIN LATERAL (VALUES (email_key), (coalesce(phone_key, phone))) AS k(key)
+        JOIN keyed USING (key)
+        JOIN silver.customer_xref AS xref USING (record_id)
+        WHERE xref.valid_to IS NULL
+        GROUP BY keyed.customer_id
+    ), said AS (
+        SELECT actions.* REPLACE (coalesce(found.person, customer_id) AS customer_id),
+               coalesce(survivor_id, found.person, customer_id) AS person
+        FROM bronze.crm_actions AS actions
+        LEFT JOIN silver.customer_ids USING (customer_id)
+        LEFT JOIN found USING (customer_id)
         WHERE kind IN ('batch_selected', 'batch_delivered', 'batch_skipped')
     ), known AS (
         SELECT day, person, bool_or(kind = 'batch_skipped') AS is_skipped,
@@ -83,10 +101,11 @@ _HISTORY = """
 
 # ManyChat's false alone says only that no opt-in is known; true in one import and false in a later
 # one is a revocation, which no import lifts (rules 3.3). Two contacts of one import may differ, as
-# somebody's WhatsApp and Instagram do. A number that is no identity key can still say no.
+# somebody's WhatsApp and Instagram do. A number that is no identity key can still say no. A
+# revocation once seen stays, also when its file is taken out again.
 _OPT_OUTS = """
     WITH asked AS (
-        SELECT key_kind, key, channel, occurred_at AS since, 'pedido' AS origin
+        SELECT key_kind, key, channel, purpose, occurred_at AS since, 'pedido' AS origin
         FROM bronze.crm_actions
         CROSS JOIN LATERAL (VALUES ('email', email_key), ('phone', phone_key)) AS k(key_kind, key)
         WHERE kind = 'opt_out' AND key IS NOT NULL
@@ -109,6 +128,10 @@ _OPT_OUTS = """
     )
     SELECT * FROM asked
     UNION ALL
-    SELECT key_kind, key, channel, min(observed_at), 'manychat' FROM revoked
+    SELECT key_kind, key, channel, NULL, min(since), 'manychat' FROM (
+        SELECT key_kind, key, channel, observed_at AS since FROM revoked
+        UNION ALL
+        SELECT key_kind, key, channel, since FROM silver.opt_outs WHERE origin = 'manychat'
+    )
     GROUP BY key_kind, key, channel
 """

@@ -12,6 +12,7 @@ from functools import partial
 import dagster as dg
 
 from crm_assets.checks.silver import SOURCES, CustomerLineage, Customers
+from crm_assets.plots import line
 from crm_assets.steps import Metadata, Site, Table, table_step
 from crm_resources.warehouse import Transaction
 
@@ -79,7 +80,7 @@ def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
     tx.replace_table(LINEAGE.name, _lineage_sql())
     tx.execute(_BOUGHT)
     tx.replace_table(CUSTOMERS.name, _customers_sql())
-    return {CUSTOMERS.name: _told(tx, site.tenant.slug)}
+    return {CUSTOMERS.name: _told(site, tx)}
 
 
 def _source_rank() -> str:
@@ -119,9 +120,13 @@ def _customers_sql() -> str:
     return _CUSTOMERS.format(columns=columns, joins=joins)
 
 
-def _told(tx: Transaction, slug: str) -> Metadata:
-    row = tx.read(_SUMMARY).row(0, named=True)
-    return {"empresa": slug, **row}
+def _told(site: Site, tx: Transaction) -> Metadata:
+    growth = line("Clientes ao longo de um ano", tx.read(_GROWTH, {"today": site.today()}))
+    return {
+        "empresa": site.tenant.slug,
+        "clientes ao longo de um ano": dg.MetadataValue.md(growth.markdown),
+        **tx.read(_SUMMARY).row(0, named=True),
+    }
 
 
 _MEMBERS = """
@@ -166,12 +171,18 @@ _CUSTOMERS = """
         FROM silver.contact_history AS history
         JOIN silver.customer_ids AS ids USING (customer_id)
         WHERE history.counts GROUP BY ids.survivor_id
-    ), refusing AS (
-        SELECT customer_id FROM members JOIN silver.opt_outs AS opt_outs
+    ), refused AS (
+        SELECT customer_id, channel FROM members JOIN silver.opt_outs AS opt_outs
             ON key_kind = 'email' AND key = email_key
         UNION
-        SELECT customer_id FROM members JOIN silver.opt_outs AS opt_outs
+        SELECT customer_id, channel FROM members JOIN silver.opt_outs AS opt_outs
             ON key_kind = 'phone' AND key = coalesce(phone_key, phone)
+    ), refusing AS (
+        SELECT customer_id,
+               bool_or(channel IS NULL) AS opted_out,
+               CASE WHEN opted_out THEN ['email', 'sms', 'whatsapp']
+                    ELSE list_sort(list(channel)) END AS blocked_channels
+        FROM refused GROUP BY customer_id
     )
     SELECT survivors.customer_id, {columns},
            gathered.source, gathered.sources, gathered.records,
@@ -183,8 +194,9 @@ _CUSTOMERS = """
            gathered.first_seen_at, bought.last_purchase_at, bought.last_refund_at,
            coalesce(bought.has_open_dispute, false) AS has_open_dispute,
            contacted.last_contact_at, gathered.last_interaction_at,
-           refusing.customer_id IS NOT NULL AS opted_out,
-           refusing.customer_id IS NULL AND coalesce(
+           coalesce(refusing.opted_out, false) AS opted_out,
+           coalesce(refusing.blocked_channels, []) AS blocked_channels,
+           NOT list_contains(coalesce(refusing.blocked_channels, []), 'whatsapp') AND coalesce(
                from_phone.phone_kind IN ('mobile', 'mobile_or_landline'), false
            ) AS reachable,
            gathered.is_own
@@ -194,6 +206,21 @@ _CUSTOMERS = """
     LEFT JOIN bought USING (customer_id)
     LEFT JOIN contacted USING (customer_id)
     LEFT JOIN refusing USING (customer_id)
+"""
+# Who was known 0 to 52 weeks before the end of today; without a first date, since ever. Weeks are
+# counted in microseconds, because a million instants become days slowly.
+_GROWTH = """
+    WITH seen AS (
+        SELECT least(greatest(coalesce(
+                   (epoch_us(($today::DATE + 1)::TIMESTAMPTZ) - 1 - epoch_us(first_seen_at))
+                       // 604_800_000_000,
+               52), 0), 52) AS weeks_ago, count(*) AS people
+        FROM silver.customers GROUP BY ALL
+    )
+    SELECT $today::DATE - 7 * weeks_ago::INTEGER AS week,
+           sum(coalesce(people, 0)) OVER (ORDER BY weeks_ago DESC) AS clientes
+    FROM range(53) AS weeks(weeks_ago) LEFT JOIN seen USING (weeks_ago)
+    ORDER BY week
 """
 _SUMMARY = """
     SELECT count(*) FILTER (WHERE has_purchased) AS "compraram",

@@ -11,6 +11,7 @@ from functools import partial
 import dagster as dg
 import polars as pl
 
+from crm_assets.bronze.ledger import all_here
 from crm_assets.checks.contract import Verdict
 from crm_assets.checks.silver import ContactRecords, SaleRecords
 from crm_assets.contact.document import normalize_documents
@@ -31,6 +32,7 @@ CONTACT_RECORDS = Table(
     reads=(
         "bronze.hotmart_transactions",
         "bronze.hotmart_customers",
+        "bronze.hotmart_csv",
         "bronze.manychat_contacts",
     ),
 )
@@ -38,13 +40,19 @@ SALE_RECORDS = Table(
     "silver.sale_records",
     SaleRecords,
     "Cada transação no estado mais recente, com o que ela significa: paga, reembolsada, pendente.",
-    reads=("bronze.hotmart_transactions",),
+    reads=(
+        "bronze.hotmart_transactions",
+        "bronze.hotmart_commissions",
+        "bronze.hotmart_price_details",
+        "bronze.hotmart_subscription_transactions",
+        "bronze.hotmart_csv",
+    ),
 )
 
 
 def record_assets(site: Site) -> list[dg.AssetsDefinition]:
     """The step that turns bronze into records."""
-    reconciliation = Reconciliation(
+    transactions_match = Reconciliation(
         SALE_RECORDS.name,
         "transacoes_iguais_ao_bronze",
         "Toda transação distinta do bronze aparece uma vez no silver.",
@@ -56,15 +64,18 @@ def record_assets(site: Site) -> list[dg.AssetsDefinition]:
             "records",
             [CONTACT_RECORDS, SALE_RECORDS],
             write=partial(_write, site),
-            reconciliations=[reconciliation],
+            reconciliations=[all_here(site, CONTACT_RECORDS.name), transactions_match],
         )
     ]
 
 
 def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
     include_affiliates = site.tenant.hotmart.include_affiliate_sales
-    tx.replace_table(SALE_RECORDS.name, sale_records_sql(include_affiliates=include_affiliates))
-    raw = pl.concat([tx.read(_HOTMART), tx.read(_MANYCHAT)], how="vertical")
+    sale_records = sale_records_sql(
+        currency=site.tenant.currency, include_affiliates=include_affiliates
+    )
+    tx.replace_table(SALE_RECORDS.name, sale_records)
+    raw = pl.concat([tx.read(sql) for sql in (_HOTMART, _HOTMART_CSV, _MANYCHAT)], how="diagonal")
     records = contact_records(raw, include_affiliates=include_affiliates)
     tx.replace_table(CONTACT_RECORDS.name, records)
     keyless = records.filter(pl.col("email_key").is_null() & pl.col("phone_key").is_null())
@@ -152,7 +163,7 @@ def contact_records(raw: pl.DataFrame, *, include_affiliates: bool = False) -> p
 
 
 def _transactions_match(tx: Transaction) -> Verdict:
-    bronze = tx.scalar("SELECT count(DISTINCT transaction) FROM bronze.hotmart_transactions")
+    bronze = tx.scalar(_DISTINCT_TRANSACTIONS)
     silver = tx.scalar("SELECT count(*) FROM silver.sale_records WHERE source = 'hotmart'")
     return Verdict(
         "transacoes_iguais_ao_bronze", bronze == silver, {"bronze": bronze, "silver": silver}
@@ -169,14 +180,22 @@ def _counts(tx: Transaction, column: str, table: str) -> str:
     return ", ".join(f"{value}: {count}" for value, count in counted.rows()) or "nenhum"
 
 
+_DISTINCT_TRANSACTIONS = """
+    SELECT count(DISTINCT transaction) FROM (
+        SELECT transaction FROM bronze.hotmart_transactions
+        UNION ALL SELECT transaction FROM bronze.hotmart_csv
+    )
+"""
+
 _HOTMART = """
     WITH sales AS (
-        SELECT * FROM bronze.hotmart_transactions
+        SELECT * REPLACE (nullif(trim(buyer_ucode), '') AS buyer_ucode)
+        FROM bronze.hotmart_transactions
         QUALIFY row_number() OVER (
             PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC
         ) = 1
     ), buyers AS (
-        SELECT * FROM bronze.hotmart_customers
+        SELECT * REPLACE (nullif(trim(ucode), '') AS ucode) FROM bronze.hotmart_customers
         QUALIFY row_number() OVER (
             PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC, raw::VARCHAR
         ) = 1
@@ -207,6 +226,32 @@ _HOTMART = """
            NULL::BOOLEAN AS optin_email,
            coalesce(sales.commission_as = 'AFFILIATE', false) AS is_affiliate
     FROM sales FULL JOIN buyers USING (transaction)
+"""
+
+# Buyers whom the API does not know, from exports of Hotmart's panel.
+_HOTMART_CSV = """
+    SELECT 'hotmart:' || transaction AS record_id,
+           'hotmart' AS source,
+           transaction AS source_id,
+           coalesce(ordered_at, extracted_at) AS observed_at,
+           buyer_email AS email_text,
+           buyer_phone AS phone_text,
+           buyer_name AS name_text,
+           buyer_document AS document_text,
+           country AS country_text,
+           state AS state_text,
+           city,
+           coalesce(price_currency = 'BRL', false) AS is_brazilian,
+           ordered_at AS first_seen_at,
+           coalesce(commission_as = 'AFFILIATE', false) AS is_affiliate
+    FROM bronze.hotmart_csv
+    WHERE transaction NOT IN (
+        SELECT transaction FROM bronze.hotmart_transactions
+        UNION ALL SELECT transaction FROM bronze.hotmart_customers
+    )
+    QUALIFY row_number() OVER (
+        PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC, line DESC
+    ) = 1
 """
 
 # Lines of one file share its time; a sheet is appended to, so that a later line is the newer one.

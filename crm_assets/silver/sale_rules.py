@@ -29,22 +29,77 @@ STATUS_CLASS = {
 ONCE_PAID = ("paid", "reversed", "disputed", "partial")
 """Classes that only a paid sale can reach."""
 
+_NEWEST = "row_number() OVER (PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC)"
+
 INSTALMENT_MODES = ("SMART_INSTALLMENT", "SMART_RECOVERY", "MULTIPLE_PAYMENTS")
 """Payment modes whose later charges belong to the order already counted."""
 
 
-def sale_records_sql(*, include_affiliates: bool) -> str:
-    """SELECT that turns `bronze.hotmart_transactions` into `silver.sale_records`."""
+API_COLUMNS = (
+    "transaction", "status", "ordered_at", "approved_at", "product_id", "product_name",
+    "price_value", "price_currency", "payment_type", "installments", "recurrence_number",
+    "commission_as", "extracted_at", "slice",
+)  # fmt: skip
+"""What an export of Hotmart's panel says of a sale as well as the API does."""
+
+
+def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
+    """SELECT that turns the vendor's bronze tables into `silver.sale_records`.
+
+    Args:
+        currency: the tenant's, into which foreign amounts are converted (rules 1.8).
+        include_affiliates: sales of other producers count as our own (rules 1.11).
+    """
     classes = " ".join(f"WHEN '{status}' THEN '{name}'" for status, name in STATUS_CLASS.items())
     once_paid = ", ".join(f"'{name}'" for name in ONCE_PAID)
     instalments = ", ".join(f"'{mode}'" for mode in INSTALMENT_MODES)
     own = "true" if include_affiliates else "commission_as IS DISTINCT FROM 'AFFILIATE'"
     return f"""
-        WITH latest AS (
-            SELECT * FROM bronze.hotmart_transactions
+        WITH from_api AS (
+            SELECT {", ".join(API_COLUMNS)},
+                   is_subscription, payment_mode, fee_total, fee_base, fee_currency
+            FROM bronze.hotmart_transactions
+            QUALIFY {_NEWEST} = 1
+        ), from_exports AS (
+            SELECT {", ".join(API_COLUMNS)},
+                   net_value AS export_net, upper(trim(net_currency)) AS export_currency
+            FROM bronze.hotmart_csv
+            WHERE transaction NOT IN (SELECT transaction FROM from_api)
             QUALIFY row_number() OVER (
-                PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC
+                PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC, line DESC
             ) = 1
+        ), latest AS (
+            FROM from_api UNION ALL BY NAME FROM from_exports
+        ), prices AS (
+            SELECT transaction, base_value, upper(trim(base_currency)) AS base_currency,
+                   conversion_rate
+            FROM bronze.hotmart_price_details QUALIFY {_NEWEST} = 1
+        ), commissions AS (
+            SELECT transaction, value, upper(trim(currency)) AS currency,
+                   upper(trim(source)) AS role,
+                   role = coalesce(upper(trim(commission_as)), 'PRODUCER') AS is_ours
+            FROM (
+                SELECT * FROM bronze.hotmart_commissions
+                QUALIFY rank() OVER (
+                    PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC
+                ) = 1
+            ) JOIN latest USING (transaction)
+            WHERE value IS NOT NULL
+        ), shares AS (
+            SELECT transaction,
+                   min(currency) AS share_currency,
+                   CASE WHEN count(*) FILTER (WHERE is_ours) = 1
+                        THEN min(value) FILTER (WHERE is_ours) END AS our_share,
+                   (sum(value) FILTER (WHERE role = 'AFFILIATE'))::DECIMAL(18, 2)
+                       AS affiliate_share,
+                   (sum(value) FILTER (WHERE role = 'COPRODUCER'))::DECIMAL(18, 2)
+                       AS coproducer_share
+            FROM commissions GROUP BY transaction
+            HAVING min(currency) = max(currency) AND count(currency) = count(*)
+        ), refunds AS (
+            SELECT transaction, max(refunded_at) AS told_at
+            FROM bronze.hotmart_subscription_transactions
+            WHERE refunded_at IS NOT NULL GROUP BY transaction
         ), reversals AS (
             SELECT transaction, max(seen_at) AS seen_at
             FROM bronze.hotmart_status_changes
@@ -58,7 +113,7 @@ def sale_records_sql(*, include_affiliates: bool) -> str:
                    upper(trim(fee_currency)) = currency AS fee_is_in_currency,
                    {own} AS is_own,
                    coalesce(recurrence_number, 1) > 1 AND (
-                       payment_mode IN ({instalments})
+                       coalesce(payment_mode IN ({instalments}), false)
                        OR (coalesce(is_subscription, false)
                            AND coalesce(payment_mode, 'SUBSCRIPTION') = 'SUBSCRIPTION')
                    ) AS is_later_charge
@@ -66,9 +121,24 @@ def sale_records_sql(*, include_affiliates: bool) -> str:
         ), priced AS (
             SELECT *,
                    status_class IN ({once_paid}) AS was_paid,
-                   CASE WHEN fee_is_in_currency THEN fee_base END AS base,
-                   CASE WHEN fee_is_in_currency THEN fee_total END AS fees
+                   coalesce(
+                       CASE WHEN base_currency = currency THEN base_value END,
+                       CASE WHEN fee_is_in_currency THEN fee_base END
+                   ) AS base,
+                   CASE WHEN fee_is_in_currency THEN fee_total END AS fees,
+                   coalesce(our_share, export_net) AS net_told,
+                   coalesce(net_told, (base - fees)::DECIMAL(18, 2)) AS net,
+                   CASE WHEN our_share IS NOT NULL THEN share_currency
+                        WHEN export_net IS NOT NULL THEN export_currency
+                        WHEN net IS NOT NULL THEN currency END AS net_currency,
+                   CASE WHEN currency = '{currency}' THEN 1
+                        WHEN currency IS NOT NULL AND conversion_rate > 0 AND conversion_rate <> 1
+                        THEN conversion_rate END AS rate
             FROM classified
+            LEFT JOIN prices USING (transaction)
+            LEFT JOIN shares USING (transaction)
+            LEFT JOIN refunds USING (transaction)
+            LEFT JOIN reversals USING (transaction)
         )
         SELECT 'hotmart:' || transaction AS sale_id,
                'hotmart' AS source,
@@ -81,13 +151,22 @@ def sale_records_sql(*, include_affiliates: bool) -> str:
                ordered_at,
                CASE WHEN was_paid THEN coalesce(approved_at, ordered_at) END AS paid_at,
                was_paid AND approved_at IS NULL AS paid_at_assumed,
-               CASE WHEN status_class = 'reversed' THEN reversals.seen_at END AS refunded_at,
+               CASE WHEN status_class = 'reversed' THEN coalesce(told_at, seen_at) END
+                   AS refunded_at,
+               CASE WHEN refunded_at IS NULL THEN NULL WHEN told_at IS NULL THEN 'observado'
+                    ELSE 'informado' END AS refunded_at_source,
                currency,
                price_value AS gross,
                base,
                fees,
-               (base - fees)::DECIMAL(18, 2) AS net,
-               base IS NOT NULL AND fees IS NOT NULL AS net_estimated,
+               net,
+               net_currency,
+               net IS NOT NULL AND net_told IS NULL AS net_estimated,
+               affiliate_share,
+               coproducer_share,
+               {_converted("price_value")} AS value,
+               CASE WHEN net_currency = '{currency}' THEN net
+                    WHEN net_currency = currency THEN {_converted("net")} END AS net_value,
                status_class = 'paid' AS is_paid,
                was_paid,
                status_class = 'reversed' AS is_refunded,
@@ -105,5 +184,11 @@ def sale_records_sql(*, include_affiliates: bool) -> str:
                was_paid AND is_own AND coalesce(price_value, 1) > 0 AS is_purchase,
                status_class = 'paid' AND is_own AND currency IS NOT NULL
                    AND coalesce(price_value, 0) > 0 AS is_eligible
-        FROM priced LEFT JOIN reversals USING (transaction)
+        FROM priced
     """
+
+
+def _converted(amount: str) -> str:
+    """An amount in the tenant's currency; exact when it is in it already."""
+    exact = "DECIMAL(18, 2)"
+    return f"CASE WHEN rate = 1 THEN {amount} ELSE TRY_CAST({amount} / rate AS {exact}) END"

@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 
 from crm_assets.checks.silver import Products, Sales
+from crm_assets.plots import stacked_bars
 from crm_assets.silver.products import product_audiences
 from crm_assets.steps import Metadata, Site, Table, table_step
 from crm_resources.warehouse import Transaction
@@ -50,6 +51,7 @@ def _write_sales(site: Site, tx: Transaction) -> dict[str, Metadata]:
     labels = ("pago", "pendente", "revertido", "em disputa", "revertido em parte")
     return {
         SALES.name: {
+            **_revenue(site, tx),
             **tx.read(_ODDITIES, [site.settings.now()]).row(0, named=True),
             **{
                 f"{label} ({currency})": str(total)
@@ -58,6 +60,22 @@ def _write_sales(site: Site, tx: Transaction) -> dict[str, Metadata]:
                 if total
             },
         }
+    }
+
+
+def _revenue(site: Site, tx: Transaction) -> Metadata:
+    """Pictures of sixty days of revenue, thirty by thirty and to the same scale."""
+    currency = site.tenant.currency
+    days = tx.read(_REVENUE, {"today": site.today()})
+    draw = partial(
+        stacked_bars,
+        "Receita por dia",
+        unit="R$" if currency == "BRL" else currency,
+        top=float(days.select(pl.sum_horizontal(pl.exclude("day")).max()).item()),
+    )
+    return {
+        "receita: últimos 30 dias": dg.MetadataValue.md(draw(days[30:]).markdown),
+        "receita: 30 dias anteriores": dg.MetadataValue.md(draw(days[:30]).markdown),
     }
 
 
@@ -90,6 +108,21 @@ _TOTALS = """
            sum(gross) FILTER (WHERE is_disputed) AS disputed,
            sum(gross) FILTER (WHERE status_class = 'partial') AS partly
     FROM silver.sales GROUP BY ALL ORDER BY ALL
+"""
+# Each own sale once, on the day it was paid, else ordered, under the status it has now.
+_REVENUE = """
+    WITH sold AS (
+        SELECT coalesce(paid_at, ordered_at)::DATE AS day,
+               sum(value) FILTER (WHERE is_paid) AS pago,
+               sum(value) FILTER (WHERE status_class = 'pending') AS pendente,
+               sum(value) FILTER (WHERE is_refunded) AS revertido
+        FROM silver.sales
+        WHERE is_own AND coalesce(paid_at, ordered_at) >= ($today::DATE - 59)::TIMESTAMPTZ
+        GROUP BY day
+    )
+    SELECT day, pago, pendente, revertido
+    FROM (SELECT $today::DATE - ago::INTEGER AS day FROM range(60) AS days(ago))
+    LEFT JOIN sold USING (day) ORDER BY day
 """
 _ODDITIES = """
     SELECT count(*) FILTER (WHERE customer_id IS NULL) AS "sem cliente",

@@ -8,6 +8,7 @@ import dagster as dg
 
 from crm_assets.checks.contract import Verdict
 from crm_assets.checks.silver import CustomerIds, CustomerMerges, CustomerXref
+from crm_assets.plots import stacked_bars
 from crm_assets.silver.identity import assign_ids, resolve, update_xref
 from crm_assets.steps import Metadata, Reconciliation, Site, Table, table_step
 from crm_resources.warehouse import Transaction
@@ -64,9 +65,13 @@ def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
         f"SELECT event, count(*) FROM {MERGES.name} WHERE occurred_at = ? GROUP BY ALL ORDER BY 1",
         [now],
     )
+    changes = stacked_bars("Uniões por semana", tx.read(_CHANGES, {"today": site.today()}))
     return {
         XREF.name: {"clientes": customers, "maior cliente (registros)": largest or 0},
-        MERGES.name: {f"nesta rodada: {event}": count for event, count in events.rows()},
+        MERGES.name: {
+            "uniões e separações por semana": dg.MetadataValue.md(changes.markdown),
+            **{f"nesta rodada: {event}": count for event, count in events.rows()},
+        },
     }
 
 
@@ -93,3 +98,15 @@ def _each_record_once(tx: Transaction) -> Verdict:
         usable == once,
         {"registros com chave": usable, "em exatamente um cliente": once},
     )
+
+
+_CHANGES = """
+    SELECT $today::DATE - 7 * weeks_ago::INTEGER AS week,
+           count(*) FILTER (WHERE event = 'merge') AS "uniões",
+           count(*) FILTER (WHERE event = 'split') AS "separações"
+    FROM range(30) AS weeks(weeks_ago) LEFT JOIN (
+        SELECT event, ($today::DATE - occurred_at::DATE) // 7 AS weeks_ago
+        FROM silver.customer_merges WHERE event IN ('merge', 'split')
+    ) USING (weeks_ago)
+    GROUP BY week ORDER BY week
+"""

@@ -191,6 +191,8 @@ class Sandbox:
             raise Problem(429, "too_many_requests")
         if self.faults.next_answers:
             return scripted(self.faults.next_answers.pop(0))
+        if endpoint.name in self.faults.down_endpoints:
+            return scripted("503")
         self._check_token(request.headers.get("authorization", ""))
         if self.faults.forbidden:
             raise Problem(403, "unauthorized_client")

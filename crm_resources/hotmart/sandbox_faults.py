@@ -22,6 +22,7 @@ class Faults(BaseModel):
         next_token_answers: the same for the token endpoint.
         expire_token_after: calls after which a token answers 401 `token_expired`.
         forbidden: every call answers 403 `unauthorized_client`.
+        down_endpoints: endpoints that answer 503, by name, such as `sales/users`.
         delay_seconds: before every answer.
         refuse_statuses: names that are answered with 400.
         refuse_windows_above_days: longer windows of sales are a 400.
@@ -41,6 +42,7 @@ class Faults(BaseModel):
     next_token_answers: list[Answer] = []
     expire_token_after: int | None = None
     forbidden: bool = False
+    down_endpoints: list[str] = []
     delay_seconds: float = 0.0
     refuse_statuses: list[str] = []
     refuse_windows_above_days: float = 366

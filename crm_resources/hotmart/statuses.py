@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -74,6 +75,7 @@ class Endpoint:
         window_parameters: names of the window's first and last instant.
         status_parameter: name under which a status is asked for.
         asks_statuses: every status is asked for by name; else none is, which must mean all.
+        staleness: how old an answer may be.
     """
 
     path: str
@@ -83,6 +85,7 @@ class Endpoint:
     window_parameters: tuple[str, str] = ("start_date", "end_date")
     status_parameter: str = "transaction_status"
     asks_statuses: bool = True
+    staleness: timedelta = timedelta()
 
     @property
     def name(self) -> str:
@@ -138,6 +141,7 @@ SUBSCRIPTION_TRANSACTIONS = Endpoint(
     window_parameters=("transaction_date", "end_transaction_date"),
     status_parameter="purchase_status",
     asks_statuses=False,
+    staleness=timedelta(hours=24),
 )
 """A charge of a subscription or of smart instalments per item, up to 24 hours old, never counted.
 

@@ -11,7 +11,7 @@ from crm_resources.hotmart import month_window
 from crm_resources.ops import Load, OpsStore
 from crm_resources.warehouse import Transaction
 
-HISTORY, USERS = LANDINGS
+HISTORY, USERS, COMMISSIONS, PRICES, CHARGES, SUBSCRIPTIONS = LANDINGS
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
 
@@ -23,7 +23,7 @@ class Bronze:
         self.tx = Transaction(connection)
         self.runs = 0
 
-    def land(self, *items, landing=HISTORY, month="2026-02-01", window=None, at=NOW):
+    def land(self, *items, landing=HISTORY, month="2026-02-01", window=None, at=NOW, partial=False):
         self.runs += 1
         tenant = build_tenant_model("default", {}, {})
         whole = month_window(datetime.fromisoformat(month).date(), zone(tenant))
@@ -41,7 +41,7 @@ class Bronze:
         )
         self.connection.execute("BEGIN")
         try:
-            done = land(self.tx, landing, list(items), load)
+            done, self.gone = land(self.tx, landing, list(items), load, partial=partial)
         except BaseException:
             self.connection.execute("ROLLBACK")
             raise

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
-from bronze_samples import NOW, USERS, participant, sale
+from bronze_samples import COMMISSIONS, NOW, SUBSCRIPTIONS, USERS, participant, sale
 
 from crm_assets.bronze.landing import BrokenContract
 
@@ -142,3 +142,51 @@ def test_a_broken_contract_leaves_rows_rejects_and_ledger_as_they_were(bronze):
         bronze.land(sale("B", status="REFUNDED"), sale("B"))
     assert "B" not in str(caught.value.verdict.metadata)
     assert [bronze.rows(sql) for sql in everything] == before
+
+
+def test_what_did_not_come_any_more_is_counted(bronze):
+    bronze.land(sale("A"), sale("B"), sale("C"))
+    bronze.land(sale("C"))
+    assert bronze.gone == 2
+    bronze.land(sale("C"), sale("D"))
+    assert bronze.gone == 0
+
+
+def test_with_a_status_refused_what_did_not_come_is_kept(bronze):
+    """Sales of the refused status still exist; nobody asked for them."""
+    bronze.land(sale("A"), sale("B"))
+    bronze.land(participant("A"), participant("B"), landing=USERS)
+    bronze.land(sale("B", status="COMPLETE"), partial=True)
+    bronze.land(participant("B", "Ana Nova"), landing=USERS, partial=True)
+    assert bronze.rows(STATUSES) == [("A", "APPROVED"), ("B", "COMPLETE")]
+    assert bronze.rows(NAMES) == [("A", "Ana Invento"), ("B", "Ana Nova")]
+    assert bronze.gone == 0
+
+
+def test_the_commissions_of_a_sale_are_replaced_together(bronze):
+    def shared(*sources):
+        return {"transaction": "A", "commissions": [{"source": each} for each in sources]}
+
+    bronze.land(shared("PRODUCER", "AFFILIATE"), landing=COMMISSIONS)
+    bronze.land(shared("PRODUCER"), landing=COMMISSIONS, window=day("2026-02-10"))
+    assert bronze.rows("SELECT source FROM bronze.hotmart_commissions") == [("PRODUCER",)]
+
+
+def test_subscriptions_are_replaced_by_their_accession(bronze):
+    def subscription(number, accession, status="ACTIVE"):
+        at = int(datetime.fromisoformat(accession).timestamp() * 1000)
+        return {"subscription_id": number, "status": status, "accession_date": at}
+
+    bronze.land(
+        subscription(1, "2026-02-10T12:00:00-03:00"),
+        subscription(2, "2026-02-11T12:00:00-03:00"),
+        subscription(3, "2026-02-10T13:00:00-03:00"),
+        landing=SUBSCRIPTIONS,
+    )
+    bronze.land(
+        subscription(1, "2026-02-10T12:00:00-03:00", "DELAYED"),
+        landing=SUBSCRIPTIONS,
+        window=day("2026-02-10"),
+    )
+    held = "SELECT subscription_id, status FROM bronze.hotmart_subscriptions ORDER BY ALL"
+    assert bronze.rows(held) == [("1", "DELAYED"), ("2", "ACTIVE")]

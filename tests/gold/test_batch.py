@@ -107,6 +107,8 @@ class House(Lake):
         ({"last_contact_at": days_before(29)}, False),  # B4
         ({}, True),  # B5
         ({"opted_out": True}, False),  # B6
+        ({"blocked_channels": ["whatsapp"]}, False),
+        ({"blocked_channels": ["email", "sms"]}, True),
         ({"phone": None, "phone_kind": None}, False),  # B6
         ({"phone_kind": "landline"}, False),
         ({"phone_kind": "mobile_or_landline"}, True),

@@ -8,7 +8,13 @@ import dagster as dg
 import pytest
 from lake import DEFAULTS, cus, frame_of, local, site
 
-from crm_assets.checks.silver import ContactHistory, Customers, Sales
+from crm_assets.checks.silver import (
+    ContactHistory,
+    ContactRecords,
+    CustomerLineage,
+    Customers,
+    Sales,
+)
 from crm_assets.gold.remarketing import remarketing_assets
 from crm_assets.resources import MIGRATIONS
 from crm_resources.ops.resource import OpsResource
@@ -16,6 +22,13 @@ from crm_resources.ops.store import Action, OpsStore
 from crm_resources.warehouse import Warehouse
 
 D = date(2026, 3, 15)
+RECORDS = [
+    {"record_id": "r1", "source_id": "r1", "email_key": "a@example.com", "phone": "+5511900000001"}
+]
+LINEAGE = [
+    {"customer_id": cus(1), "field": field, "record_id": "r1"}
+    for field in ("email", "phone", "name")
+]
 
 
 class Shop:
@@ -30,6 +43,8 @@ class Shop:
             tx.replace_table("silver.customers", frame_of(Customers, people))
             tx.replace_table("silver.sales", frame_of(Sales, []))
             tx.replace_table("silver.contact_history", frame_of(ContactHistory, []))
+            tx.replace_table("silver.customer_lineage", frame_of(CustomerLineage, LINEAGE))
+            tx.replace_table("silver.contact_records", frame_of(ContactRecords, RECORDS))
             for row in people:
                 tx.execute(
                     "INSERT INTO silver.customer_ids VALUES ($id, 'x', now(), $id)",
@@ -72,6 +87,12 @@ def test_selection_is_told_to_the_log_once(shop, instance):
     for _ in range(2):
         assert shop.materialize(instance).success
         assert shop.logged() == SELECTED
+
+
+def test_a_selection_names_its_keys_so_that_a_rebuilt_master_finds_the_person(shop, instance):
+    shop.materialize(instance)
+    keys = shop.ops.actions().select("email_key", "phone_key").rows()
+    assert keys == [("a@example.com", "+5511900000001"), (None, None), (None, None)]
 
 
 def test_a_kill_between_commit_and_log_is_completed_by_the_next_run(shop, instance, monkeypatch):

@@ -68,7 +68,7 @@ class Company(Lake):
             customers._write,
         ):
             step(tenant, self.tx)
-        parameters = {"slug": "ilpi", "currency": "BRL"}
+        parameters = {"slug": "ilpi"}
         self.tx.replace_table("gold.audience_ilpi", audiences._AUDIENCE, parameters)
         assert audiences._sales_match("gold.audience_ilpi", parameters, self.tx).passed
         today = tenant.settings.today("America/Sao_Paulo")
@@ -161,3 +161,34 @@ def test_a_buyer_without_any_key_is_in_the_reconciliation_only():
     assert company.refine() == []
     assert company.value("SELECT count(*) FROM silver.customers") == 0
     assert company.value("SELECT count(*) FROM silver.sales WHERE is_eligible") == 1
+
+
+def test_two_buyer_ids_with_one_e_mail_are_one_person_with_all_their_sales():
+    """Seeds S0.13 and S1.66: bronze keeps both, lifetime value counts under every id."""
+    company = Company()
+    company.sale(1, ANA, days=60, buyer_ucode="u1")
+    company.sale(2, ANA, days=50, buyer_ucode="u2")
+    company.refine()
+    assert company.value("SELECT count(DISTINCT buyer_ucode) FROM bronze.hotmart_transactions") == 2
+    assert company.column("SELECT ltv FROM gold.audience_ilpi") == [Decimal("200.00")]
+
+
+def test_a_buyer_without_e_mail_is_a_member_by_the_phone():
+    company = Company()
+    company.sale(1, None, days=60, cellphone=PHONE)
+    company.refine()
+    (member,) = company.rows("FROM gold.audience_ilpi")
+    assert (member["email"], member["phone"], member["ltv"]) == (None, PHONE, Decimal("100.00"))
+
+
+def test_refine_leaves_bronze_as_it_was():
+    company = Company()
+    company.sale(1, ANA, cellphone=PHONE)
+    company.contact(2, PHONE, remarketing_at=NOW)
+    tables = company.column(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'bronze' ORDER BY ALL"
+    )
+    before = {table: company.rows(f"FROM bronze.{table} ORDER BY ALL") for table in tables}
+    company.refine()
+    assert {table: company.rows(f"FROM bronze.{table} ORDER BY ALL") for table in tables} == before
+    assert before["hotmart_transactions"]

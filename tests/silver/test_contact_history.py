@@ -153,3 +153,30 @@ def test_the_position_in_the_log_is_what_this_step_read():
     lake = contacts([SELECTED, SELECTED])
     lake.bronze("bronze.crm_actions", action("opt_out", email_key=MAIL, id=9))
     assert lake.value(position) == 2
+
+
+def test_an_id_of_a_lost_warehouse_is_found_again_by_the_keys_of_its_selection():
+    """Master 1 holds the person whom the log knows as 8; nobody knows the person called 9."""
+    record = {"email_key": MAIL, "email": MAIL, "phone": PHONE}
+    lost = [
+        action("batch_selected", 8, phone_key=PHONE),
+        action("batch_delivered", 8),
+        action("batch_selected", 9, email_key="z@example.com"),
+    ]
+    rows = contacts(lost, [record]).rows("FROM silver.contact_history ORDER BY customer_id")
+    assert [(row["customer_id"], row["outcome"]) for row in rows] == [
+        (cus(1), "entregue"),
+        (cus(9), "selecionado"),
+    ]
+
+
+def test_a_revocation_outlives_the_file_that_showed_it():
+    optins = [
+        {"email_key": MAIL, "optin_email": optin, "file": n} for n, optin in ((0, True), (1, False))
+    ]
+    lake = contacts(records=[row | {"observed_at": NOON + row["file"] * DAY} for row in optins])
+    (before,) = lake.rows("FROM silver.opt_outs")
+    lake.tx.execute("DELETE FROM silver.contact_records WHERE record_id LIKE 'manychat:file1%'")
+    _write(site(), lake.tx)
+    assert lake.rows("FROM silver.opt_outs") == [before]
+    assert (before["channel"], before["origin"]) == ("email", "manychat")

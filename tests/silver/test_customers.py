@@ -281,7 +281,7 @@ PHONE = {"phone_key": "+5511900000001", "phone": "+5511900000001", "phone_kind":
 
 
 @pytest.mark.parametrize(
-    ("kind", "key", "opted_out"),
+    ("kind", "key", "asked"),
     [
         ("email", "a@example.com", True),
         ("phone", "+5511900000001", True),
@@ -289,14 +289,16 @@ PHONE = {"phone_key": "+5511900000001", "phone": "+5511900000001", "phone_kind":
         ("phone", "a@example.com", False),
     ],
 )
-@pytest.mark.parametrize("channel", [None, "whatsapp", "email"])
-def test_an_opt_out_by_any_key_wins(kind, key, channel, opted_out):
+@pytest.mark.parametrize("channel", [None, "whatsapp", "sms", "email"])
+def test_an_opt_out_by_any_key_blocks_its_channel(kind, key, channel, asked):
     row = master(
         [KEYS, {**PHONE, "source": "manychat"}],
         opt_outs=[{"key_kind": kind, "key": key, "channel": channel}],
     )
-    assert row["opted_out"] == opted_out
-    assert row["reachable"] != opted_out
+    blocked = [channel] if channel else ["email", "sms", "whatsapp"]
+    assert row["blocked_channels"] == (blocked if asked else [])
+    assert row["opted_out"] == (asked and channel is None)
+    assert row["reachable"] != (asked and channel in {None, "whatsapp"})
 
 
 def test_a_number_that_is_no_key_can_still_say_no():
