@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from crm_assets.settings import load_settings
+from crm_assets.settings import Settings, load_settings
+from crm_assets.tenants import Tenant
 from crm_cli.console import out
 from crm_cli.session import TenantOption, open_ops, single_tenant
 
 if TYPE_CHECKING:
-    from crm_assets.gold.files import Export, Format
+    from crm_assets.gold.files import Export, Exporter
+    from crm_assets.gold.formats import Format
 
 export_app = typer.Typer(no_args_is_help=True, help="Gera um arquivo em data/output.")
-FormatOption = Annotated[str, typer.Option("--format", help="csv ou excel-csv.")]
+FormatOption = Annotated[
+    str, typer.Option("--format", help="csv, excel-csv, xlsx, txt, vcf, meta ou google.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Diz quem entraria e onde, sem gravar nada.")
+]
+
+_LACKING = {"phone": "telefone", "email": "e-mail"}
 
 
 @export_app.command("audience")
@@ -23,20 +33,19 @@ def export_audience_command(
     slug: Annotated[str, typer.Argument(help="Nome do público no tenants.toml.")],
     tenant: TenantOption = None,
     flavour: FormatOption = "csv",
+    dry_run: DryRunOption = False,
 ) -> None:
-    """Gera o CSV de um público, do maior valor para o menor.
+    """Gera o arquivo de um público, do maior valor para o menor.
 
     Exemplo: crm export audience ilpi --format excel-csv
     """
-    from crm_assets.gold.files import export_audience
-
     settings = load_settings()
     one = single_tenant(settings, tenant)
     if slug not in one.audiences:
         known = ", ".join(one.audiences)
         raise typer.BadParameter(f"não existe o público {slug!r}; existem: {known}.")
-    ops = open_ops(settings, one)
-    _tell_export(export_audience(settings, one, ops, slug, _flavour(flavour)))
+    exporter = _exporter(settings, one, flavour, dry_run=dry_run)
+    _tell(exporter, exporter.audience(slug))
 
 
 @export_app.command("remarketing")
@@ -44,34 +53,79 @@ def export_remarketing_command(
     day: Annotated[str | None, typer.Option(help="Dia do lote, AAAA-MM-DD (padrão: hoje).")] = None,
     tenant: TenantOption = None,
     flavour: FormatOption = "csv",
+    dry_run: DryRunOption = False,
 ) -> None:
-    """Gera o CSV do lote de remarketing de um dia.
+    """Gera o arquivo do lote de remarketing de um dia.
 
     Exemplo: crm export remarketing --day 2026-03-15
     """
-    from crm_assets.gold.files import export_remarketing
     from crm_assets.settings import parse_day
 
     settings = load_settings()
     one = single_tenant(settings, tenant)
     wanted = parse_day("--day", day) or settings.today(one.timezone)
-    ops = open_ops(settings, one)
-    _tell_export(export_remarketing(settings, one, ops, wanted, _flavour(flavour)))
+    exporter = _exporter(settings, one, flavour, dry_run=dry_run)
+    _tell(exporter, exporter.remarketing(wanted))
+
+
+@export_app.command("customers")
+def export_customers_command(
+    tenant: TenantOption = None,
+    flavour: FormatOption = "csv",
+    dry_run: DryRunOption = False,
+) -> None:
+    """Gera o arquivo do cadastro inteiro, sem quem pediu para sair.
+
+    Exemplo: crm export customers --format xlsx
+    """
+    settings = load_settings()
+    exporter = _exporter(settings, single_tenant(settings, tenant), flavour, dry_run=dry_run)
+    _tell(exporter, exporter.customers())
+
+
+def _exporter(settings: Settings, tenant: Tenant, flavour: str, *, dry_run: bool) -> Exporter:
+    """The maker of files; refuses before any store is opened while nothing is published."""
+    from crm_assets.gold.files import Exporter
+    from crm_assets.gold.snapshot import open_snapshot
+
+    wanted = _flavour(flavour)
+    with open_snapshot(settings, tenant):
+        ops = open_ops(settings, tenant)
+    return Exporter(settings, tenant, ops, wanted, actor=_operator(), dry_run=dry_run)
 
 
 def _flavour(text: str) -> Format:
-    from crm_assets.gold.files import Format
+    from crm_assets.gold.formats import Format
 
     try:
         return Format(text)
     except ValueError:
-        raise typer.BadParameter(f"--format precisa ser {' ou '.join(Format)}.") from None
+        *others, last = Format
+        known = f"{', '.join(others)} ou {last}"
+        raise typer.BadParameter(f"--format precisa ser {known}.") from None
 
 
-def _tell_export(made: Export) -> None:
+def _operator() -> str:
+    """Who asked, for the register of exports: the user of this machine, when it knows one."""
+    try:
+        return f"crm export ({getpass.getuser()})"
+    except (KeyError, OSError, ImportError):
+        return "crm export"
+
+
+def _tell(exporter: Exporter, made: Export) -> None:
+    needed = " nem ".join(_LACKING[name] for name in exporter.flavour.needs)
     if made.path is None:
-        out.print("Ninguém para listar; nenhum arquivo foi feito.")
+        nobody = f"Ninguém tem {needed}" if made.lacking else "Ninguém para listar"
+        verb = "seria" if exporter.dry_run else "foi"
+        out.print(f"{nobody}; nenhum arquivo {verb} feito.")
         return
+    if exporter.dry_run:
+        out.print("Nada foi gravado; o arquivo seria:")
+    without = f", {made.lacking} sem {needed}" if made.lacking else ""
     out.print(
-        escape(f"{made.path}\n{made.rows} pessoas, {made.excluded} fora por pedido ou por pulo")
+        escape(
+            f"{made.path}\n{made.rows} pessoas, {made.excluded} fora "
+            f"(pediram para sair, pulados ou de outro produtor){without}"
+        )
     )

@@ -1,38 +1,33 @@
 """Files for people and tools, made from the serving snapshot (rules 4.8). No Dagster here.
 
 People who asked to be left alone are dropped from every file, also when they asked after the
-snapshot was published; how many is told. Whoever stands in the written file of today's batch has
-been delivered.
+snapshot was published; how many is told. Who refused one channel stands there without the address
+of that channel (rules 3.3). Every file of people is in the register of exports before it appears
+(rules 7.3). Whoever stands in a written file of today's batch has been delivered.
 """
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date
-from enum import StrEnum
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
-from crm_assets.gold.snapshot import open_snapshot
+from crm_assets.gold.formats import Format, usable, write_people
+from crm_assets.gold.snapshot import NothingPublished, has_table, open_snapshot
+from crm_assets.gold.summary import report
 from crm_assets.settings import Settings
+from crm_assets.slices import zone
 from crm_assets.tenants import Tenant
-from crm_resources.ops import Action, OpsStore
+from crm_resources.ops import Action, ExportRecord, OpsStore
 from crm_resources.serving import put
 
-
-class Format(StrEnum):
-    """File flavours: for machines, and for Excel as it is set up in Brazil."""
-
-    CSV = "csv"
-    EXCEL_CSV = "excel-csv"
-
-    @property
-    def ending(self) -> str:
-        """End of a file's name, so that no flavour takes the place of another."""
-        return ".csv" if self is Format.CSV else "_excel.csv"
+CHANNELS = ("email", "sms", "whatsapp")
+"""What a person may refuse one by one; refusing no channel by name refuses all."""
 
 
 @dataclass(frozen=True)
@@ -40,134 +35,267 @@ class Export:
     """A file that was asked for.
 
     Attributes:
-        path: where it is; None when there was nobody to list, and no file was made.
-        rows: people in it.
-        excluded: people left out because they asked to be, or were skipped.
+        path: where it is, or would be; None when there was nobody to list, and no file was made.
+        customer_ids: who is in it.
+        excluded: people left out because they asked to be, were skipped, or are not ours.
+        lacking: people left out because they have nothing that the flavour lists.
     """
 
     path: Path | None
-    rows: int
+    customer_ids: tuple[str, ...] = field(repr=False)
     excluded: int
+    lacking: int
+
+    @property
+    def rows(self) -> int:
+        """People in it."""
+        return len(self.customer_ids)
 
 
-def export_audience(
-    settings: Settings, tenant: Tenant, ops: OpsStore, slug: str, flavour: Format = Format.CSV
-) -> Export:
-    """Write `publico_<label>_<day>.csv`: members with value above zero, highest first."""
-    with open_snapshot(settings, tenant) as con:
-        members = con.sql(_MEMBERS.format(slug=slug)).pl()
-        refusing = _newly_refusing(con, ops)
-    people = members.filter("exportable", ~pl.col("customer_id").is_in(refusing)).select(
-        "name", "email", "phone", "country", "state", pl.col("ltv").alias("value")
-    )
-    today = settings.today(tenant.timezone)
-    label = tenant.audiences[slug].public_label
-    folder = settings.output_folder(tenant.slug) / "publico"
-    path = write_csv(people, folder / f"publico_{label}_{today}{flavour.ending}", flavour)
-    return Export(path, len(people), len(members) - len(people))
+@dataclass(frozen=True)
+class Exporter:
+    """Makes files of one tenant.
 
-
-def export_remarketing(
-    settings: Settings, tenant: Tenant, ops: OpsStore, day: date, flavour: Format = Format.CSV
-) -> Export:
-    """Write `remarketing_<day>.csv`; the people in today's are thereby delivered.
-
-    Without anybody there is no file and no delivery.
+    Attributes:
+        settings: where they go, and the clock.
+        tenant: whose people.
+        ops: the action log and the register of exports.
+        flavour: what they look like.
+        actor: who asked, as the register keeps it.
+        dry_run: tell what would be made; nothing is written, recorded or delivered.
     """
-    with open_snapshot(settings, tenant) as con:
-        batch = con.sql(_BATCH, params={"day": day}).pl()
-        refusing = _newly_refusing(con, ops)
-    labels = {slug: audience.public_label for slug, audience in tenant.audiences.items()}
-    reached = batch.filter(
-        pl.col("status").is_in(["selecionado", "entregue"]),
-        ~pl.col("customer_id").is_in(refusing),
-    )
-    people = reached.select(
-        "email",
-        "phone",
-        pl.col("last_contact_at").dt.date().alias("last_remarketing_at"),
-        pl.col("last_purchase_at").dt.date(),
-        "name",
-        pl.when(pl.col("segment") == "AMBOS")
-        .then("segment")
-        .otherwise(pl.col("audiences").list.eval(pl.element().replace(labels)).list.join(" + "))
-        .alias("segmento"),
-    )
-    folder = settings.output_folder(tenant.slug) / "remarketing"
-    path = write_csv(people, folder / f"remarketing_{day}{flavour.ending}", flavour)
-    if path and day == settings.today(tenant.timezone):
-        ops.append_actions(
+
+    settings: Settings
+    tenant: Tenant
+    ops: OpsStore
+    flavour: Format = Format.CSV
+    actor: str = "crm"
+    dry_run: bool = False
+
+    def audience(self, slug: str) -> Export:
+        """`publico_<label>_<day>.csv`: members with value above zero, highest first."""
+        with open_snapshot(self.settings, self.tenant) as con:
+            if not has_table(con, f"gold.audience_{slug}"):
+                raise NothingPublished(
+                    f"O público {slug} ainda não foi calculado: rode `uv run crm run`."
+                )
+        members = self._read(_MEMBERS.format(slug=slug))
+        label = self.tenant.audiences[slug].public_label
+        return self._make(
+            "publico",
+            f"publico_{label}_{self._today()}",
+            members,
+            members.filter("exportable", "askable"),
+            ("name", "email", "phone", "country", "state", "value"),
+            {"audience": slug},
+            f"Compradores do público {label} e o total que pagaram em {self.tenant.currency}, "
+            "sem reembolsos; do maior valor para o menor.",
+        )
+
+    def remarketing(self, day: date) -> Export:
+        """`remarketing_<day>.csv`; the people in today's are thereby delivered.
+
+        Without anybody there is no file and no delivery.
+        """
+        batch = self._read(_BATCH, {"day": day})
+        reached = batch.filter(
+            pl.col("status").is_in(["selecionado", "entregue"]),
+            ~pl.col("blocked_channels").list.contains("whatsapp"),
+        )
+        export = self._make(
+            "remarketing",
+            f"remarketing_{day}",
+            batch,
+            reached.with_columns(
+                pl.col("last_contact_at").dt.date().alias("last_remarketing_at"),
+                pl.col("last_purchase_at").dt.date(),
+                self._segment(),
+            ),
+            ("email", "phone", "last_remarketing_at", "last_purchase_at", "name", "segmento"),
+            {"batch_date": day.isoformat()},
+            f"Lote de remarketing de {day:%d/%m/%Y}, na ordem da seleção.",
+        )
+        if export.path and day == self._today() and not self.dry_run:
+            self._deliver(day, export.customer_ids)
+        return export
+
+    def customers(self) -> Export:
+        """`clientes_<day>.csv`: the whole master but for other producers' buyers (rules 1.11)."""
+        everyone = self._read(_CUSTOMERS)
+        ours = everyone.filter("is_own", "askable")
+        days = ("first_seen_at", "last_purchase_at", "last_contact_at")
+        return self._make(
+            "clientes",
+            f"clientes_{self._today()}",
+            everyone,
+            ours.with_columns(
+                pl.col(days).dt.date(),
+                pl.col("sources").list.join(" + "),
+                self._segment(),
+            ),
+            ("name", "email", "phone", "instagram", "city", "state", "country", "sources",
+             "segmento", "orders", *days),
+            {"is_own": "true"},
+            "Cadastro de clientes: uma linha por pessoa, de todas as fontes.",
+        )  # fmt: skip
+
+    def _today(self) -> date:
+        return self.settings.today(self.tenant.timezone)
+
+    def _read(self, sql: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+        """Rows of the snapshot with what was refused up to now, on which channels.
+
+        An address whose channel was refused is empty; `askable` are those with a channel left.
+        """
+        with open_snapshot(self.settings, self.tenant) as con:
+            people, newly = con.sql(sql, params=params).pl(), _newly_blocked(con, self.ops)
+        blocked = pl.concat_list(
+            pl.col(name).fill_null([]) for name in ("blocked_channels", "newly_blocked")
+        ).list.unique()
+        return people.join(newly, on="customer_id", how="left", maintain_order="left").with_columns(
+            blocked.alias("blocked_channels"),
+            *(
+                pl.when(~blocked.list.contains(channel)).then(address).alias(address)
+                for address, channel in (("email", "email"), ("phone", "whatsapp"))
+            ),
+            askable=blocked.list.len() < len(CHANNELS),
+        )
+
+    def _segment(self) -> pl.Expr:
+        """Audiences as they may leave the house: by public label (rules 2.8, 4.1)."""
+        labels = {slug: audience.public_label for slug, audience in self.tenant.audiences.items()}
+        shown = pl.col("audiences").list.eval(pl.element().replace(labels)).list.join(" + ")
+        both = pl.col("segment") == "AMBOS"
+        return pl.when(both).then("segment").otherwise(shown).alias("segmento")
+
+    def _make(
+        self,
+        kind: str,
+        stem: str,
+        everyone: pl.DataFrame,
+        people: pl.DataFrame,
+        columns: Sequence[str],
+        filters: Mapping[str, str],
+        definition: str,
+    ) -> Export:
+        """Write, record and show a list; nobody to list leaves no file.
+
+        Args:
+            kind: folder of the file, and what it is called in the register.
+            stem: its name without the flavour's ending.
+            everyone: who was asked for.
+            people: those of them who may be listed.
+            columns: what spreadsheets show.
+            filters: how `everyone` was chosen.
+            definition: the same for whoever opens the file.
+        """
+        listed = usable(people, self.flavour)
+        folder = self.settings.output_folder(self.tenant.slug)
+        path = folder / kind / f"{stem}{self.flavour.ending}"
+        export = Export(
+            path if len(listed) else None,
+            tuple(listed["customer_id"]),
+            excluded=len(everyone) - len(people),
+            lacking=len(people) - len(listed),
+        )
+        if self.dry_run:
+            return export
+        if export.path is None:
+            path.unlink(missing_ok=True)
+            return export
+        now = self.settings.now()
+        about = {
+            "o que é": definition,
+            "gerado em": f"{now.astimezone(zone(self.tenant)):%d/%m/%Y %H:%M}",
+            "pessoas": str(export.rows),
+            "fora (pediram para sair, pulados ou de outro produtor)": str(export.excluded),
+        }
+        with appearing(path) as draft:
+            write_people(listed, columns, draft, self.flavour, about)
+            self.ops.record_export(
+                ExportRecord(
+                    kind=kind,
+                    destination=path.relative_to(folder).as_posix(),
+                    filter=filters,
+                    customer_ids=export.customer_ids,
+                    actor=self.actor,
+                    at=now,
+                )
+            )
+        return export
+
+    def _deliver(self, day: date, customer_ids: Sequence[str]) -> None:
+        self.ops.append_actions(
             [
                 Action(
                     kind="batch_delivered",
                     idempotency_key=f"batch_delivered:{day}:{customer_id}",
                     customer_id=customer_id,
                     day=day,
-                    actor="crm",
-                    at=settings.now(),
+                    actor=self.actor,
+                    at=self.settings.now(),
                 )
-                for customer_id in reached["customer_id"]
+                for customer_id in customer_ids
             ]
         )
-    return Export(path, len(people), len(batch) - len(people))
 
 
-def write_csv(frame: pl.DataFrame, path: Path, flavour: Format) -> Path | None:
-    """Write a frame under its final name at once; an empty one leaves no file.
-
-    Text that a spreadsheet would run as a formula gets a leading apostrophe, phones excepted.
-    """
-    if frame.is_empty():
-        path.unlink(missing_ok=True)
-        return None
-    for folder in (path.parent.parent, path.parent):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    text = pl.col(pl.String)
-    is_formula = text.str.contains(r"^\s*[=+\-@\t\r\x00]") & ~text.str.contains(r"^\+[0-9]+$")
-    guarded = frame.with_columns(
-        pl.when(is_formula).then(text.str.replace("^", "'")).otherwise(text)
-    )
-    draft = path.with_name(f".{path.name}.tmp")
-    try:
-        if flavour is Format.CSV:
-            guarded.write_csv(draft)
-        else:
-            _write_excel_csv(guarded, draft)
-        put(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+def write_report(settings: Settings, tenant: Tenant) -> Path:
+    """Write `relatorio_geral_<day>.txt`, the report of today's load; nobody is named in it."""
+    name = f"relatorio_geral_{settings.today(tenant.timezone)}.txt"
+    path = settings.output_folder(tenant.slug) / "relatorio" / name
+    lines = [f"{tenant.name} ({settings.environment})", *report(settings, tenant)]
+    with appearing(path) as draft:
+        draft.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
 
 
-def _write_excel_csv(frame: pl.DataFrame, path: Path) -> None:
-    """UTF-8 with BOM, semicolons, decimal commas, dd/mm/yyyy, CRLF."""
-    shown = frame.with_columns(
-        pl.col(pl.Date).dt.strftime("%d/%m/%Y"),
-        pl.selectors.decimal().cast(pl.String).str.replace(".", ",", literal=True),
-    ).fill_null("")
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file, delimiter=";", lineterminator="\r\n")
-        writer.writerow(shown.columns)
-        writer.writerows(shown.iter_rows())
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A draft that becomes the file when the block ends well, private to its owner throughout."""
+    for folder in (path.parent.parent, path.parent):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.tmp")
+    try:
+        draft.touch(mode=0o600)
+        yield draft
+        put(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
-def _newly_refusing(con: duckdb.DuckDBPyConnection, ops: OpsStore) -> list[str]:
-    """Customers who opted out after the snapshot was published."""
+def _newly_blocked(con: duckdb.DuckDBPyConnection, ops: OpsStore) -> pl.DataFrame:
+    """Customers, and the channels that they refused after the snapshot was published."""
     last_id = con.execute("SELECT last_action_id FROM meta.contents").fetchall()[0][0]
-    asked = ops.actions(after_id=last_id).filter(pl.col("kind") == "opt_out")
-    keys = pl.concat([asked["email_key"], asked["phone_key"]]).drop_nulls().to_list()
-    return [row[0] for row in con.execute(_HOLDERS, {"keys": keys}).fetchall()]
+    asked = (
+        ops.actions(after_id=last_id)
+        .filter(pl.col("kind") == "opt_out")
+        .unpivot(["email_key", "phone_key"], index="channel", value_name="key")
+        .drop_nulls("key")
+        .with_columns(pl.col("channel").fill_null(" ".join(CHANNELS)).str.split(" "))
+    )
+    held = con.sql(_HOLDERS, params={"keys": asked["key"].to_list()}).pl()
+    blocked = held.join(asked, on="key").explode("channel").group_by("customer_id")
+    return blocked.agg(pl.col("channel").alias("newly_blocked"))
 
 
 _HOLDERS = """
-    SELECT customer_id FROM silver.customer_keys WHERE key IN (SELECT unnest($keys::VARCHAR[]))
+    SELECT customer_id, key FROM silver.customer_keys
+    WHERE key IN (SELECT unnest($keys::VARCHAR[]))
     UNION
-    SELECT customer_id FROM silver.customers WHERE phone IN (SELECT unnest($keys::VARCHAR[]))
+    SELECT customer_id, phone FROM silver.customers
+    WHERE phone IN (SELECT unnest($keys::VARCHAR[]))
 """
-_MEMBERS = "FROM gold.audience_{slug} WHERE ltv > 0 ORDER BY ltv DESC, customer_id"
+_MEMBERS = """
+    SELECT members.*, ltv AS value, customers.city, blocked_channels
+    FROM gold.audience_{slug} AS members
+    LEFT JOIN silver.customers AS customers USING (customer_id)
+    WHERE ltv > 0 ORDER BY ltv DESC, customer_id
+"""
 _BATCH = """
-    SELECT batches.*, customers.segment
+    SELECT batches.*, segment, country, state, city, blocked_channels
     FROM gold.remarketing_batches AS batches
     LEFT JOIN silver.customers AS customers USING (customer_id)
     WHERE batch_date = $day ORDER BY position
 """
+_CUSTOMERS = "FROM silver.customers ORDER BY name NULLS LAST, customer_id"

@@ -5,10 +5,12 @@ table stops the publication, while a stale source is published with its age. The
 (rules 7.4).
 """
 
+from time import perf_counter
+
 import dagster as dg
 
 from crm_assets.gold.audiences import audience_table
-from crm_assets.gold.files import export_audience, export_remarketing
+from crm_assets.gold.files import Exporter, write_report
 from crm_assets.gold.snapshot import serving_pointer
 from crm_assets.silver.contacts import LOG_POSITION
 from crm_assets.steps import DATABASE_ERRORS, FRESH, Events, Output, Site, refine_pool
@@ -33,7 +35,9 @@ def serving_assets(site: Site) -> list[dg.AssetsDefinition]:
         "silver.customer_keys": _KEYS,
         "silver.customer_ids": "FROM silver.customer_ids ORDER BY customer_id",
         "silver.sales": "FROM silver.sales ORDER BY customer_id, paid_at",
+        "silver.products": "FROM silver.products ORDER BY source, product_id",
         "silver.contact_history": "FROM silver.contact_history ORDER BY customer_id, occurred_at",
+        "gold.daily_report": "FROM gold.daily_report ORDER BY report_date, currency",
         "gold.remarketing_batches": "FROM gold.remarketing_batches ORDER BY batch_date, position",
         **{name: f"FROM {name} ORDER BY ltv DESC, customer_id" for name in audiences},
         "meta.loads": "FROM bronze.loads ORDER BY source, slice",
@@ -50,7 +54,12 @@ def serving_assets(site: Site) -> list[dg.AssetsDefinition]:
                     "gold.serving",
                     "A cópia de leitura que as páginas, os arquivos e o BI usam. Só é trocada "
                     "quando tudo o que ela contém passou nas conferências.",
-                    reads=("silver.contact_history", "gold.remarketing_batches", *audiences),
+                    reads=(
+                        "silver.contact_history",
+                        "gold.remarketing_batches",
+                        "gold.daily_report",
+                        *audiences,
+                    ),
                 ),
                 freshness_policy=FRESH,
             )
@@ -59,6 +68,7 @@ def serving_assets(site: Site) -> list[dg.AssetsDefinition]:
         required_resource_keys=site.resource_keys("warehouse", "refine_lock"),
     )
     def serving(context: dg.AssetExecutionContext) -> Events:
+        started = perf_counter()
         pointer = serving_pointer(site.settings, site.tenant)
         name = f"{site.settings.now():%Y%m%dT%H%M%S}-{context.run.run_id[:8]}.duckdb"
         snapshot = pointer.parent / name
@@ -85,6 +95,7 @@ def serving_assets(site: Site) -> list[dg.AssetsDefinition]:
                 "dagster/row_count": sum(rows.values()),
                 "bytes": snapshot.stat().st_size,
                 **{table: count for table, count in rows.items() if table.startswith("gold.")},
+                "segundos": round(perf_counter() - started, 2),
             },
         )
 
@@ -101,8 +112,9 @@ def export_assets(site: Site) -> list[dg.AssetsDefinition]:
             site.spec(
                 Output(
                     "gold.exports",
-                    "Os arquivos do dia em data/output: um CSV por público e o CSV do lote de "
-                    "remarketing. O lote conta como entregue quando o arquivo existe.",
+                    "Os arquivos do dia em data/output: um CSV por público, o CSV do lote de "
+                    "remarketing e o relatório geral. O lote conta como entregue quando o arquivo "
+                    "existe.",
                     reads=("gold.serving",),
                 ),
                 kinds={"csv"},
@@ -113,16 +125,24 @@ def export_assets(site: Site) -> list[dg.AssetsDefinition]:
         required_resource_keys=site.resource_keys("ops", "refine_lock"),
     )
     def exports(context: dg.AssetExecutionContext) -> Events:
-        settings, tenant, ops = site.settings, site.tenant, site.ops(context)
-        today = settings.today(tenant.timezone)
-        written = {slug: export_audience(settings, tenant, ops, slug) for slug in tenant.audiences}
-        written["lote de remarketing"] = export_remarketing(settings, tenant, ops, today)
+        started = perf_counter()
+        settings, tenant = site.settings, site.tenant
+        exporter = Exporter(settings, tenant, site.ops(context))
+        written = {slug: exporter.audience(slug) for slug in tenant.audiences}
+        written["lote de remarketing"] = exporter.remarketing(site.today())
+        report = write_report(settings, tenant)
+        files = [report, *(export.path for export in written.values() if export.path)]
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={
-                name: f"{export.path.name if export.path else 'sem arquivo'}: "
-                f"{export.rows} pessoas, {export.excluded} fora"
-                for name, export in written.items()
+                "relatório": report.name,
+                **{
+                    name: f"{export.path.name if export.path else 'sem arquivo'}: "
+                    f"{export.rows} pessoas, {export.excluded} fora"
+                    for name, export in written.items()
+                },
+                "bytes": sum(file.stat().st_size for file in files),
+                "segundos": round(perf_counter() - started, 2),
             },
         )
 

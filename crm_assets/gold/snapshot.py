@@ -22,6 +22,13 @@ def serving_pointer(settings: Settings, tenant: Tenant) -> Path:
     return settings.store_folder(tenant.slug) / "serving" / "current"
 
 
+def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether the snapshot holds `layer.name`; an audience may be newer than it."""
+    layer, table = name.split(".")
+    known = "FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?"
+    return bool(connection.execute(known, [layer, table]).fetchall())
+
+
 @contextmanager
 def open_snapshot(settings: Settings, tenant: Tenant) -> Iterator[duckdb.DuckDBPyConnection]:
     """The current serving snapshot, read-only, with days in the tenant's zone.

@@ -1,76 +1,171 @@
-"""The published state of a tenant in a few lines that a person understands. No Dagster here."""
+"""The published state of a tenant in a few lines that a person understands. No Dagster here.
+
+The same lines are what a round prints, what `crm report` shows and what the day's text file holds.
+"""
 
 from __future__ import annotations
 
-from crm_assets.gold.snapshot import NothingPublished, open_snapshot
+from datetime import date
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from crm_assets.gold.snapshot import NothingPublished, has_table, open_snapshot
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
+from crm_resources.ops import OpsStore
 
 
 def published(settings: Settings, tenant: Tenant) -> list[str]:
-    """Customers, audiences, today's batch, and what could not be read."""
+    """Today's report, or what to do when nothing was published yet."""
     try:
-        with open_snapshot(settings, tenant) as con:
-            customers = con.execute(_CUSTOMERS).fetchall()[0]
-            sales = con.execute(_SALES).fetchall()
-            audiences = {
-                slug: con.execute(_AUDIENCE.format(slug=slug)).fetchall()[0]
-                for slug in tenant.audiences
-            }
-            today = settings.today(tenant.timezone)
-            batch = con.execute(_BATCH, [today]).fetchall()
-            rejects = con.execute(
-                "SELECT source, reason, cells FROM meta.rejects ORDER BY ALL"
-            ).fetchall()
+        return report(settings, tenant)
     except NothingPublished as error:
         return [str(error)]
-    total, buyers, both, reachable, opted_out = customers
-    lines = [
+
+
+def report(settings: Settings, tenant: Tenant, day: date | None = None) -> list[str]:
+    """The report of a day: what changed since the load before, and where things stand.
+
+    Sales are those of the last load up to the day, each figure with its difference (S1.102 to
+    S1.105). Customers, audiences and what could not be read are told of the newest load only,
+    since nothing keeps their past.
+
+    Args:
+        settings: the installation.
+        tenant: whose report.
+        day: the day, today by default.
+
+    Raises:
+        NothingPublished: no round has finished yet.
+    """
+    wanted = day or settings.today(tenant.timezone)
+    with open_snapshot(settings, tenant) as con:
+        loaded, newest = con.execute(_LOADS, [wanted]).fetchall()[0]
+        return [
+            *_sales(con, wanted, loaded),
+            *(_customers(con, tenant) if loaded == newest else []),
+            _batch(con, wanted, _since_published(con, settings, tenant)),
+            *(_rejects(con) if loaded == newest else []),
+        ]
+
+
+def money(value: object, sign: str = "") -> str:
+    """An amount as Brazilians write it: 1.234,56."""
+    return f"{value:{sign},.2f}".translate(str.maketrans(",.", ".,"))
+
+
+def _sales(con: duckdb.DuckDBPyConnection, wanted: date, loaded: date | None) -> list[str]:
+    if loaded is None:
+        return [f"Nenhuma carga até {wanted:%d/%m/%Y}."]
+    rows = con.sql(_REPORT, params=[loaded]).pl().to_dicts()
+    before = rows[0]["compared_with"]
+    when = (
+        f"Relatório geral de {loaded:%d/%m/%Y}"
+        if loaded == wanted
+        else f"Sem carga em {wanted:%d/%m/%Y}; a última antes é de {loaded:%d/%m/%Y}"
+    )
+    compared = f"comparado com {before:%d/%m/%Y}" if before else "carga inicial"
+    return [f"{when} ({compared})", *map(_sales_line, rows)]
+
+
+def _sales_line(row: dict[str, Any]) -> str:
+    def told(figure: str) -> str:
+        value, change = row[figure], row[f"{figure}_change"]
+        if isinstance(value, int):
+            return f"{value}" if change is None else f"{value} ({change:+d})"
+        return money(value) if change is None else f"{money(value)} ({money(change, '+')})"
+
+    return (
+        f"Vendas em {row['currency'] or 'moeda desconhecida'}: {told('paid')} pagas, "
+        f"{told('pending')} pendentes; {told('buyers')} compradores; "
+        f"{told('cancellations')} cancelamentos, {told('cancelled')} canceladas"
+    )
+
+
+def _customers(con: duckdb.DuckDBPyConnection, tenant: Tenant) -> list[str]:
+    total, buyers, both, reachable, opted_out = con.execute(_CUSTOMERS).fetchall()[0]
+    keyless, unmapped, products = con.execute(_OUTSIDE).fetchall()[0]
+    outside = {
+        "sem e-mail nem telefone": keyless,
+        f"de produtos sem público ({products})": unmapped,
+    }
+    audiences = {
+        audience.label: con.execute(_AUDIENCE.format(slug=slug)).fetchall()[0]
+        for slug, audience in tenant.audiences.items()
+        if has_table(con, f"gold.audience_{slug}")
+    }
+    return [
         f"Clientes: {total} ({buyers} compraram, {both} em mais de uma fonte, "
         f"{reachable} alcançáveis, {opted_out} pediram para sair)",
         *(
-            f"Vendas em {currency}: {money(paid)} pagas, {money(pending)} pendentes, "
-            f"{money(reversed_)} reembolsadas ou contestadas"
-            for currency, paid, pending, reversed_ in sales
+            f"Público {label}: {people} pessoas, LTV {money(ltv)} {tenant.currency}"
+            + (f", mais {foreign} só em outra moeda" if foreign else "")
+            for label, (people, ltv, foreign) in audiences.items()
         ),
         *(
-            f"Público {tenant.audiences[slug].label}: {people} pessoas, "
-            f"LTV {money(ltv)} {tenant.currency}"
-            + (f", mais {foreign} só em outra moeda" if foreign else "")
-            for slug, (people, ltv, foreign) in audiences.items()
+            f"Pago fora dos públicos: {money(amount)} {tenant.currency} {why}"
+            for why, amount in outside.items()
+            if amount
         ),
-        f"Lote de {today:%d/%m/%Y}: "
-        + (", ".join(f"{count} {status}" for status, count in batch) or "ninguém"),
     ]
-    if rejects:
-        told = ", ".join(f"{source} {reason}: {cells}" for source, reason, cells in rejects)
-        lines.append(f"Não lido, guardado em bronze.rejects: {told}")
-    return lines
 
 
-def money(value: object) -> str:
-    """An amount as Brazilians write it: 1.234,56."""
-    return f"{value:,.2f}".translate(str.maketrans(",.", ".,"))
+def _since_published(
+    con: duckdb.DuckDBPyConnection, settings: Settings, tenant: Tenant
+) -> pl.DataFrame:
+    """Actions that the snapshot does not know yet."""
+    last_id = con.execute("SELECT last_action_id FROM meta.contents").fetchall()[0][0]
+    return OpsStore(settings.ops_address(tenant.slug), tenant.slug).actions(after_id=last_id)
 
 
+def _batch(con: duckdb.DuckDBPyConnection, day: date, newer: pl.DataFrame) -> str:
+    of_day = newer.filter(pl.col("day") == day)
+    done = {
+        kind: of_day.filter(pl.col("kind") == f"batch_{kind}")["customer_id"].to_list()
+        for kind in ("delivered", "skipped")
+    }
+    places = con.execute(_BATCH, {"day": day, **done}).fetchall()
+    ever = con.execute(_SELECTIONS, [day]).fetchall()[0][0]
+    told = ", ".join(f"{count} {status}" for status, count in places) or "ninguém"
+    return f"Lote de {day:%d/%m/%Y}: {told}; {ever} seleções desde o início"
+
+
+def _rejects(con: duckdb.DuckDBPyConnection) -> list[str]:
+    cells = con.execute("SELECT source, reason, cells FROM meta.rejects ORDER BY ALL").fetchall()
+    told = ", ".join(f"{source} {reason}: {count}" for source, reason, count in cells)
+    return [f"Não lido, guardado em bronze.rejects: {told}"] if told else []
+
+
+_LOADS = """
+    SELECT max(report_date) FILTER (WHERE report_date <= ?), max(report_date)
+    FROM gold.daily_report
+"""
+_REPORT = "FROM gold.daily_report WHERE report_date = ? ORDER BY paid DESC, currency"
 _CUSTOMERS = """
     SELECT count(*), count(*) FILTER (WHERE has_purchased),
            count(*) FILTER (WHERE len(sources) > 1), count(*) FILTER (WHERE reachable),
            count(*) FILTER (WHERE opted_out)
     FROM silver.customers
 """
-_SALES = """
-    SELECT coalesce(currency, 'moeda desconhecida'),
-           coalesce(sum(gross) FILTER (WHERE is_paid), 0),
-           coalesce(sum(gross) FILTER (WHERE status_class = 'pending'), 0),
-           coalesce(sum(gross) FILTER (WHERE is_refunded OR is_disputed), 0)
-    FROM silver.sales WHERE is_own GROUP BY currency ORDER BY currency
+_OUTSIDE = """
+    SELECT coalesce(sum(value) FILTER (WHERE customer_id IS NULL), 0),
+           coalesce(sum(value) FILTER (WHERE customer_id IS NOT NULL), 0),
+           string_agg(DISTINCT coalesce(name, product_id, 'sem nome'), ', ')
+               FILTER (WHERE customer_id IS NOT NULL)
+    FROM silver.sales LEFT JOIN silver.products USING (source, product_id)
+    WHERE is_eligible AND (customer_id IS NULL OR len(coalesce(audiences, [])) = 0)
 """
 _AUDIENCE = """
     SELECT count(*) FILTER (WHERE ltv > 0), coalesce(sum(ltv), 0), count(*) FILTER (WHERE ltv = 0)
     FROM gold.audience_{slug}
 """
 _BATCH = """
-    SELECT status, count(*) FROM gold.remarketing_batches WHERE batch_date = ?
-    GROUP BY status ORDER BY status
+    SELECT CASE WHEN customer_id IN (SELECT unnest($skipped::VARCHAR[])) THEN 'pulado'
+                WHEN customer_id IN (SELECT unnest($delivered::VARCHAR[])) THEN 'entregue'
+                ELSE status END AS outcome,
+           count(*)
+    FROM gold.remarketing_batches WHERE batch_date = $day GROUP BY outcome ORDER BY outcome
 """
+_SELECTIONS = "SELECT count(*) FROM gold.remarketing_batches WHERE batch_date <= ?"

@@ -4,11 +4,13 @@ Nothing here imports Dagster but `resource`, so that the web app starts fast.
 """
 
 from crm_resources.ops.store import BadRecordError, NewerStoreError, OpsStore
-from crm_resources.ops.tables import Action, Incident, Load, LoadStatus
+from crm_resources.ops.tables import Action, Delivery, ExportRecord, Incident, Load, LoadStatus
 
 __all__ = [
     "Action",
     "BadRecordError",
+    "Delivery",
+    "ExportRecord",
     "Incident",
     "Load",
     "LoadStatus",

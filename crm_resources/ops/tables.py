@@ -4,7 +4,7 @@ Every table has a `tenant` column. A change here needs a migration in `migration
 `VERSION` names the newest one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Literal
@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 VERSION = "0001"
 
-LoadStatus = Literal["received", "landed", "refused"]
+LoadStatus = Literal["received", "landed", "refused", "undone"]
 
 
 def _now() -> datetime:
@@ -85,7 +85,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """Something that went wrong and stays open until it is closed."""
+    """Something that went wrong and stays open until it is closed.
+
+    `revision` grows with everything worth telling: a new cause, the end.
+    """
 
     id: int
     kind: str
@@ -93,6 +96,51 @@ class Incident:
     detail: str
     opened_at: datetime
     closed_at: datetime | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How far one channel has told one incident.
+
+    Attributes:
+        incident: as it stands now.
+        channel: name of the way out.
+        told: newest revision that was sent or given up; 0 for none.
+        attempts: failed ones since then.
+        next_at: not to be tried before.
+        reason: why the last attempt failed.
+    """
+
+    incident: Incident
+    channel: str
+    told: int = 0
+    attempts: int = 0
+    next_at: datetime | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRecord:
+    """A file of people that was made (rules 7.3).
+
+    Attributes:
+        kind: which list it is of.
+        destination: where it went: the file, below the tenant's output folder.
+        filter: how its people were chosen.
+        customer_ids: who is in it.
+        actor: who asked for it.
+        at: when, aware.
+        id: given by the store.
+    """
+
+    kind: str
+    destination: str
+    filter: Mapping[str, str]
+    customer_ids: Sequence[str] = field(repr=False)
+    actor: str
+    at: datetime = field(default_factory=_now)
+    id: int | None = None
 
 
 class Instant(TypeDecorator[datetime]):
@@ -138,7 +186,9 @@ loads = Table(
     Column("reason", Text),
     Column("run_id", String),
     Column("at", Instant, nullable=False),
-    CheckConstraint("status IN ('received', 'landed', 'refused')", name="ck_loads_status"),
+    CheckConstraint(
+        "status IN ('received', 'landed', 'refused', 'undone')", name="ck_loads_status"
+    ),
     Index("ix_loads_slice", "tenant", "source", "slice", "id"),
     Index("ix_loads_content", "tenant", "source", "content_sha256"),
     sqlite_autoincrement=True,
@@ -176,6 +226,7 @@ incidents = Table(
     Column("detail", Text, nullable=False),
     Column("opened_at", Instant, nullable=False),
     Column("closed_at", Instant),
+    Column("revision", Integer, nullable=False),
     Index(
         "uq_incidents_open",
         "tenant",
@@ -185,5 +236,35 @@ incidents = Table(
         sqlite_where=text("closed_at IS NULL"),
         postgresql_where=text("closed_at IS NULL"),
     ),
+    sqlite_autoincrement=True,
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("incident_id", Integer, nullable=False),
+    Column("channel", String, nullable=False),
+    Column("told", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Instant),
+    Column("reason", Text),
+    UniqueConstraint("tenant", "incident_id", "channel", name="uq_deliveries_channel"),
+    sqlite_autoincrement=True,
+)
+
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("destination", String, nullable=False),
+    Column("filter", JSON, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("customer_ids", JSON, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("at", Instant, nullable=False),
     sqlite_autoincrement=True,
 )

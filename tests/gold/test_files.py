@@ -1,4 +1,7 @@
-"""Files made from the snapshot: columns, flavours, opt-outs, and what counts as delivered (4.8)."""
+"""Files made from the snapshot: columns, opt-outs, the register, and what was delivered (4.8, 7.3).
+
+What each flavour looks like is told in `test_formats.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 
 import duckdb
+import openpyxl
 import polars as pl
 import pytest
 from lake import NOON, cus, frame_of, local, site
@@ -16,9 +20,10 @@ from lake import NOON, cus, frame_of, local, site
 from crm_assets.checks.gold import Audience, RemarketingBatches
 from crm_assets.checks.silver import Customers
 from crm_assets.gold import files
-from crm_assets.gold.files import Format, export_audience, export_remarketing, write_csv
+from crm_assets.gold.files import Exporter
+from crm_assets.gold.formats import Format
 from crm_assets.gold.snapshot import NothingPublished, open_snapshot, serving_pointer
-from crm_resources.ops.store import Action, OpsStore
+from crm_resources.ops import Action, OpsStore
 from crm_resources.serving import point
 from crm_resources.warehouse import Transaction
 
@@ -38,6 +43,7 @@ class Desk:
 
     def __init__(self, folder, members=(), batch=(), customers=(), keys=(), last_action_id=0):
         self.site = site(NOON, folder)
+        self.output = self.site.settings.output_folder("default")
         self.ops = OpsStore(folder / "ops.sqlite", "default")
         pointer = serving_pointer(self.site.settings, self.site.tenant)
         pointer.parent.mkdir(parents=True)
@@ -63,11 +69,17 @@ class Desk:
     def opt_out(self, **keys):
         self.ops.append_actions([Action(kind="opt_out", idempotency_key=str(keys), **keys)])
 
-    def audience(self, flavour=Format.CSV):
-        return export_audience(self.site.settings, self.site.tenant, self.ops, "ilpi", flavour)
+    def exporter(self, flavour=Format.CSV, **more):
+        return Exporter(self.site.settings, self.site.tenant, self.ops, flavour, **more)
 
-    def remarketing(self, day=TODAY, flavour=Format.CSV):
-        return export_remarketing(self.site.settings, self.site.tenant, self.ops, day, flavour)
+    def audience(self, flavour=Format.CSV, **more):
+        return self.exporter(flavour, **more).audience("ilpi")
+
+    def remarketing(self, day=TODAY, flavour=Format.CSV, **more):
+        return self.exporter(flavour, **more).remarketing(day)
+
+    def customers(self, flavour=Format.CSV, **more):
+        return self.exporter(flavour, **more).customers()
 
     def delivered(self):
         log = self.ops.actions()
@@ -76,6 +88,10 @@ class Desk:
 
 def lines(path):
     return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+
+
+def counts(export):
+    return export.rows, export.excluded, export.lacking
 
 
 ANA = {"customer_id": cus(1), "name": "Ana", "email": "ana@example.com", "phone": "+5511900000001",
@@ -96,7 +112,7 @@ def test_audience_file(tmp_path):
     )
     export = desk.audience()
     assert export.path.name == "publico_casas_2026-03-15.csv", "the label that may leave the house"
-    assert (export.rows, export.excluded) == (2, 1)
+    assert counts(export) == (2, 1, 0)
     assert lines(export.path) == [
         ["name", "email", "phone", "country", "state", "value"],
         ["Bia", "ana@example.com", "+5511900000001", "BR", "", "99.00"],
@@ -105,13 +121,23 @@ def test_audience_file(tmp_path):
     assert "ilpi" not in str(export.path)
 
 
-def test_files_and_folders_are_private(tmp_path):
-    path = Desk(tmp_path, members=[ANA]).audience().path
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    tenant_folder = path.parent.parent
-    for folder in (path.parent, tenant_folder):
+def test_files_and_folders_are_private_at_every_moment(tmp_path, monkeypatch):
+    desk = Desk(tmp_path, members=[ANA])
+    modes = []
+    real = files.write_people
+
+    def watched(people, columns, path, flavour, about):
+        real(people, columns, path, flavour, about)
+        modes.append(stat.S_IMODE(path.stat().st_mode))
+
+    monkeypatch.setattr(files, "write_people", watched)
+    for flavour in Format:
+        path = desk.audience(flavour).path
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert modes == [0o600] * len(Format), "the draft too"
+    for folder in (path.parent, path.parent.parent):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert len(list(path.parent.iterdir())) == len(Format), "no flavour replaces another"
 
 
 def test_batch_file(tmp_path):
@@ -131,7 +157,7 @@ def test_batch_file(tmp_path):
     )
     export = desk.remarketing()
     assert export.path.name == "remarketing_2026-03-15.csv"
-    assert (export.rows, export.excluded) == (4, 2)
+    assert counts(export) == (4, 2, 0)
     assert lines(export.path) == [
         ["email", "phone", "last_remarketing_at", "last_purchase_at", "name", "segmento"],
         ["ana@example.com", "+55119", "2026-02-01", "2026-01-10", "Ana", "casas"],
@@ -151,6 +177,43 @@ def test_another_day_is_no_delivery(tmp_path):
     assert desk.delivered() == []
 
 
+def test_only_who_stands_in_the_file_is_delivered(tmp_path):
+    batch = [{"customer_id": cus(1), "phone": "+5511900000001"}, {"customer_id": cus(2)}]
+    desk = Desk(tmp_path, batch=batch)
+    export = desk.remarketing(flavour=Format.TXT)
+    assert counts(export) == (1, 0, 1)
+    assert export.path.read_bytes() == b"5511900000001\n"
+    assert desk.delivered() == [(TODAY, cus(1))]
+
+
+def test_customers_file_is_the_master_but_for_who_left_and_who_is_not_ours(tmp_path):
+    ana = {"customer_id": cus(1), "name": "Ana", "email": "ana@example.com", "country": "BR",
+           "sources": ["hotmart", "manychat"], "audiences": ["ilpi"], "orders": 2,
+           "last_purchase_at": local("2026-01-10 23:30")}  # fmt: skip
+    desk = Desk(
+        tmp_path,
+        customers=[
+            {"customer_id": cus(2), "name": None, "phone": "+5511900000002"},
+            ana,
+            {"customer_id": cus(3), "opted_out": True},
+            {"customer_id": cus(4), "is_own": False},
+            {"customer_id": cus(5), "email": "gone@example.com"},
+        ],
+        keys=[("email", "gone@example.com", cus(5))],
+    )
+    desk.opt_out(email_key="gone@example.com")
+    export = desk.customers()
+    assert export.path.name == "clientes_2026-03-15.csv"
+    assert counts(export) == (2, 3, 0)
+    assert lines(export.path) == [
+        ["name", "email", "phone", "instagram", "city", "state", "country", "sources", "segmento",
+         "orders", "first_seen_at", "last_purchase_at", "last_contact_at"],
+        ["Ana", "ana@example.com", "", "", "", "", "BR", "hotmart + manychat", "casas", "2", "",
+         "2026-01-10", ""],
+        ["", "", "+5511900000002", "", "", "", "", "manychat", "", "0", "", "", ""],
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("keys", "asked", "leaves"),
     [
@@ -161,16 +224,22 @@ def test_another_day_is_no_delivery(tmp_path):
     ],
 )
 def test_opted_out_after_the_snapshot_is_out_of_every_file(tmp_path, keys, asked, leaves):
+    reach = {"email": "x@example.com"}
     desk = Desk(
         tmp_path,
         members=[ANA, BIA],
-        batch=[{"customer_id": cus(1)}, {"customer_id": cus(2)}],
-        customers=[{"customer_id": cus(1), "phone": "+5511900000001"}],
+        batch=[{"customer_id": cus(1), **reach}, {"customer_id": cus(2), **reach}],
+        customers=[
+            {"customer_id": cus(1), "phone": "+5511900000001"},
+            {"customer_id": cus(2), **reach},
+        ],
         keys=keys,
     )
     desk.opt_out(**asked)
-    for export in (desk.audience(), desk.remarketing()):
-        assert (export.rows, export.excluded) == ((1, 1) if leaves else (2, 0))
+    for flavour in (Format.CSV, Format.VCF):
+        made = desk.audience(flavour), desk.remarketing(TODAY, flavour), desk.customers(flavour)
+        for export in made:
+            assert counts(export) == ((1, 1, 0) if leaves else (2, 0, 0))
     reached = [cus(2)] if leaves else [cus(1), cus(2)]
     assert desk.delivered() == [(TODAY, customer) for customer in reached]
 
@@ -183,13 +252,22 @@ def test_what_the_snapshot_already_knows_is_not_asked_again(tmp_path):
     assert desk.audience().rows == 1
 
 
-def test_nobody_means_no_file_and_no_delivery(tmp_path):
+def test_nobody_means_no_file_no_record_and_no_delivery(tmp_path):
     desk = Desk(tmp_path, batch=[{"customer_id": cus(1), "status": "retirado"}])
     export = desk.remarketing()
-    assert (export.path, export.rows, export.excluded) == (None, 0, 1)
+    assert (export.path, *counts(export)) == (None, 0, 1, 0)
     assert desk.audience().path is None
     assert not list(tmp_path.rglob("*.csv"))
     assert desk.delivered() == []
+    assert desk.ops.exports() == []
+
+
+def test_a_flavour_whose_needed_column_nobody_has_makes_no_file(tmp_path):
+    desk = Desk(tmp_path, members=[{**ANA, "phone": None, "email": None}])
+    for flavour in (Format.TXT, Format.VCF, Format.META, Format.GOOGLE):
+        export = desk.audience(flavour)
+        assert (export.path, *counts(export)) == (None, 0, 0, 1)
+    assert not desk.output.exists()
 
 
 def test_a_file_of_people_who_have_all_left_goes_away(tmp_path):
@@ -210,7 +288,96 @@ def test_a_failed_write_delivers_nobody_and_leaves_no_draft(tmp_path, monkeypatc
     with pytest.raises(OSError, match="disco cheio"):
         desk.remarketing()
     assert desk.delivered() == []
-    assert not [path for path in (tmp_path / "output").rglob("*") if path.is_file()]
+    assert not [path for path in desk.output.rglob("*") if path.is_file()]
+
+
+def test_every_file_is_registered_with_who_when_where_what_and_whom(tmp_path):
+    desk = Desk(
+        tmp_path,
+        members=[ANA, BIA],
+        batch=[{"customer_id": cus(2), "phone": "+5511900000002"}, {"customer_id": cus(1)}],
+        customers=[{"customer_id": cus(3)}],
+    )
+    desk.audience()
+    desk.remarketing(flavour=Format.TXT, actor="ana")
+    desk.customers(actor="ana")
+    told = [
+        (r.kind, r.destination, r.filter, r.customer_ids, r.actor, r.at) for r in desk.ops.exports()
+    ]
+    assert told == [
+        ("publico", "publico/publico_casas_2026-03-15.csv", {"audience": "ilpi"},
+         (cus(2), cus(1)), "crm", NOON),
+        ("remarketing", "remarketing/remarketing_2026-03-15.txt", {"batch_date": "2026-03-15"},
+         (cus(2),), "ana", NOON),
+        ("clientes", "clientes/clientes_2026-03-15.csv", {"is_own": "true"},
+         (cus(3),), "ana", NOON),
+    ]  # fmt: skip
+    other = OpsStore(tmp_path / "ops.sqlite", "acme")
+    assert other.exports() == [], "no row of another tenant is ever seen"
+
+
+def test_what_cannot_be_registered_does_not_appear(tmp_path, monkeypatch):
+    desk = Desk(tmp_path, members=[ANA])
+
+    def locked(record):
+        raise OSError("banco ocupado")
+
+    monkeypatch.setattr(desk.ops, "record_export", locked)
+    with pytest.raises(OSError, match="banco ocupado"):
+        desk.audience()
+    assert not [path for path in desk.output.rglob("*") if path.is_file()]
+
+
+def test_a_dry_run_tells_the_same_and_writes_nothing(tmp_path):
+    phone = {"phone": "+5511900000001"}
+    desk = Desk(
+        tmp_path,
+        members=[ANA, {**BIA, "phone": None, "email": None}],
+        batch=[{"customer_id": cus(1), **phone}, {"customer_id": cus(2), "status": "pulado"}],
+        customers=[{"customer_id": cus(1), **phone}, {"customer_id": cus(2), "opted_out": True}],
+    )
+
+    def every(**more):
+        return [
+            export
+            for flavour in Format
+            for export in (
+                desk.audience(flavour, **more),
+                desk.remarketing(TODAY, flavour, **more),
+                desk.customers(flavour, **more),
+            )
+        ]
+
+    told = every(dry_run=True)
+    assert not desk.output.exists()
+    assert (desk.delivered(), desk.ops.exports()) == ([], [])
+    assert told == every()
+    assert all(export.path.exists() for export in told)
+
+
+def test_a_dry_run_keeps_the_file_of_people_who_have_left(tmp_path):
+    desk = Desk(tmp_path, members=[ANA], keys=[("email", "ana@example.com", cus(1))])
+    path = desk.audience().path
+    desk.opt_out(email_key="ana@example.com")
+    assert desk.audience(dry_run=True).path is None
+    assert path.exists()
+
+
+def test_an_excel_file_says_what_it_is_by_public_label_only(tmp_path):
+    path = Desk(tmp_path, members=[ANA]).audience(Format.XLSX).path
+    notes = openpyxl.load_workbook(path)["Sobre"]
+    assert dict(notes.iter_rows(values_only=True)) == {
+        "o que é": "Compradores do público casas e o total que pagaram em BRL, sem reembolsos; "
+        "do maior valor para o menor.",
+        "gerado em": "15/03/2026 12:00",
+        "pessoas": "1",
+        "fora (pediram para sair, pulados ou de outro produtor)": "0",
+    }
+
+
+def test_an_export_never_shows_who_is_in_it_when_printed(tmp_path):
+    export = Desk(tmp_path, members=[ANA]).audience()
+    assert "cus_" not in repr(export)
 
 
 def test_nothing_published_says_what_to_run(tmp_path):
@@ -222,55 +389,30 @@ def test_nothing_published_says_what_to_run(tmp_path):
         pass
 
 
-@pytest.mark.parametrize(
-    ("text", "written"),
-    [
-        ("=SOMA(A1)", "'=SOMA(A1)"),
-        ("+1+1", "'+1+1"),
-        ("-2", "'-2"),
-        ("@cmd", "'@cmd"),
-        ("  =1", "'  =1"),
-        ("\t=1", "'\t=1"),
-        ("\rx", "'\rx"),
-        ("\x00x", "'\x00x"),
-        ("+5511900000001", "+5511900000001"),
-        ("+55119\n=1", "'+55119\n=1"),
-        ("a=1", "a=1"),
-        ("José & Cia", "José & Cia"),
-        ("", ""),
-        (None, ""),
-    ],
-)
-def test_formula_guard(tmp_path, text, written):
-    frame = pl.DataFrame({"a": ["x"], "b": pl.Series([text], dtype=pl.String)})
-    path = write_csv(frame, tmp_path / "o" / "f.csv", Format.CSV)
-    content = path.read_bytes().decode().replace("\x00", "\N{SYMBOL FOR NULL}")
-    with io.StringIO(content, newline="") as file:
-        assert list(csv.reader(file))[1][1] == written.replace("\x00", "\N{SYMBOL FOR NULL}")
-
-
-def test_excel_flavour_bytes(tmp_path):
-    frame = pl.DataFrame(
-        {
-            "name": ["José; Filho", None],
-            "value": [Decimal("1234.50"), Decimal("0.05")],
-            "day": [TODAY, None],
-            "phone": ["+5511900000001", "=1"],
-        },
-        schema_overrides={"value": pl.Decimal(18, 2)},
+@pytest.mark.parametrize("newly", [False, True])
+def test_who_refused_one_channel_is_listed_without_its_address(tmp_path, newly):
+    ana = {"customer_id": cus(1), "email": "ana@example.com", "phone": "+5511900000001"}
+    blocked = {} if newly else {"blocked_channels": ["email"]}
+    desk = Desk(
+        tmp_path,
+        members=[ANA],
+        batch=[ana],
+        customers=[{**ana, **blocked}],
+        keys=[("email", "ana@example.com", cus(1))],
     )
-    path = write_csv(frame, tmp_path / "o" / "f.csv", Format.EXCEL_CSV)
-    assert (
-        path.read_bytes()
-        == (
-            "\ufeffname;value;day;phone\r\n"
-            '"José; Filho";1234,50;15/03/2026;+5511900000001\r\n'
-            ";0,05;;'=1\r\n"
-        ).encode()
-    )
+    if newly:
+        desk.opt_out(email_key="ana@example.com", channel="email")
+    for export in (desk.audience(), desk.remarketing(), desk.customers()):
+        assert counts(export) == (1, 0, 0)
+        text = export.path.read_text()
+        assert "ana@example.com" not in text
+        assert "+5511900000001" in text
+    assert desk.delivered() == [(TODAY, cus(1))]
 
 
-def test_machine_flavour_bytes(tmp_path):
-    frame = pl.DataFrame({"name": ["José, Filho"], "value": [Decimal("1234.50")]})
-    path = write_csv(frame, tmp_path / "o" / "f.csv", Format.CSV)
-    assert path.read_bytes() == 'name,value\n"José, Filho",1234.50\n'.encode()
+def test_who_refused_whatsapp_is_out_of_the_batch_and_keeps_the_e_mail(tmp_path):
+    ana = {"customer_id": cus(1), "email": "ana@example.com", "phone": "+5511900000001"}
+    blocked = {"blocked_channels": ["whatsapp"]}
+    desk = Desk(tmp_path, members=[ANA], batch=[ana], customers=[{**ana, **blocked}])
+    assert desk.remarketing().path is None
+    assert lines(desk.audience().path)[1][1:3] == ["ana@example.com", ""]

@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from crm_resources.ops import Action, BadRecordError, Load, NewerStoreError, OpsStore, tables
-from crm_resources.ops import store as module
+from crm_resources.ops import database as module
 from crm_resources.ops.resource import OpsResource
 
 AT = datetime(2025, 3, 1, 12, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Loads, actions and incidents."""
+"""Loads, actions, incidents and their deliveries."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Create the first three tables."""
+    """Create the first tables."""
     op.create_table(
         "loads",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -29,7 +29,9 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text),
         sa.Column("run_id", sa.String),
         sa.Column("at", Instant, nullable=False),
-        sa.CheckConstraint("status IN ('received', 'landed', 'refused')", name="ck_loads_status"),
+        sa.CheckConstraint(
+            "status IN ('received', 'landed', 'refused', 'undone')", name="ck_loads_status"
+        ),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_loads_slice", "loads", ["tenant", "source", "slice", "id"])
@@ -63,6 +65,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text, nullable=False),
         sa.Column("opened_at", Instant, nullable=False),
         sa.Column("closed_at", Instant),
+        sa.Column("revision", sa.Integer, nullable=False),
         sqlite_autoincrement=True,
     )
     op.create_index(
@@ -72,4 +75,30 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("closed_at IS NULL"),
         postgresql_where=sa.text("closed_at IS NULL"),
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("tenant", sa.String, nullable=False),
+        sa.Column("incident_id", sa.Integer, nullable=False),
+        sa.Column("channel", sa.String, nullable=False),
+        sa.Column("told", sa.Integer, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("next_at", Instant),
+        sa.Column("reason", sa.Text),
+        sa.UniqueConstraint("tenant", "incident_id", "channel", name="uq_deliveries_channel"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "exports",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("tenant", sa.String, nullable=False),
+        sa.Column("kind", sa.String, nullable=False),
+        sa.Column("destination", sa.String, nullable=False),
+        sa.Column("filter", sa.JSON, nullable=False),
+        sa.Column("rows", sa.Integer, nullable=False),
+        sa.Column("customer_ids", sa.JSON, nullable=False),
+        sa.Column("actor", sa.String, nullable=False),
+        sa.Column("at", Instant, nullable=False),
+        sqlite_autoincrement=True,
     )
