@@ -6,6 +6,7 @@ clock of `settings.py`, so that a replay with `CRM_NOW` sees the partitions of t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -16,6 +17,9 @@ from crm_assets.settings import Settings
 from crm_assets.slices import month_keys, month_of, zone
 from crm_assets.tenants import HISTORY_START, Tenant
 
+FILE_PARTITIONS = {"manychat": "manychat_files", "hotmart_csv": "hotmart_files"}
+"""Name of the dynamic partitions of a source of files, after its tenant's."""
+
 
 @dataclass(frozen=True)
 class Partitions:
@@ -24,12 +28,12 @@ class Partitions:
     Attributes:
         months: calendar months of the order date, keyed by first day, including the current one.
         days: calendar days, including today.
-        files: one per content of a contact file.
+        files_of: by source, one per content of its files.
     """
 
     months: dg.TimeWindowPartitionsDefinition
     days: dg.TimeWindowPartitionsDefinition
-    files: dg.DynamicPartitionsDefinition
+    files_of: Mapping[str, dg.DynamicPartitionsDefinition]
 
     @classmethod
     def of(cls, tenant: Tenant, settings: Settings) -> Partitions:
@@ -49,7 +53,10 @@ class Partitions:
                 timezone=tenant.timezone,
                 **_ends(settings, today + timedelta(days=1), (today - real_today).days + 1),
             ),
-            files=dg.DynamicPartitionsDefinition(name=f"{tenant.slug}/manychat_files"),
+            files_of={
+                source: dg.DynamicPartitionsDefinition(name=f"{tenant.slug}/{name}")
+                for source, name in FILE_PARTITIONS.items()
+            },
         )
 
 

@@ -1,21 +1,24 @@
-"""What importing a contact file would do, without doing it. No Dagster here."""
+"""What importing a file, or undoing an import, would do, without doing it. No Dagster here."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from crm_assets.bronze.manychat_file import RefusedFile, read_contacts
-from crm_assets.bronze.manychat_inbox import SOURCE
+from crm_assets.bronze.hotmart_csv_file import read_sales
+from crm_assets.bronze.manychat_file import read_contacts
+from crm_assets.bronze.receiving import MANYCHAT, digest_of, raw_path, read_file
+from crm_assets.bronze.text_table import RefusedFile, TypedFile
 from crm_assets.contact.email import normalize_emails
 from crm_assets.contact.phone_choice import choose_phones
+from crm_assets.contact.place import country_codes
 from crm_assets.gold.snapshot import NothingPublished, open_snapshot
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
-from crm_resources.ops import OpsStore
+from crm_resources.ops import Load, OpsStore
 
 
 @dataclass(frozen=True)
@@ -34,44 +37,109 @@ class Effect:
         return self.text
 
 
-def preview(file: Path, settings: Settings, tenant: Tenant) -> Effect:
-    """Count the rows that would create or update a customer, be ignored, or be set aside."""
-    content = file.read_bytes()
-    if _is_landed(content, settings, tenant):
-        return Effect(True, "conteúdo já importado; nada mudaria")
+def preview(file: Path, settings: Settings, tenant: Tenant, source: str = MANYCHAT) -> Effect:
+    """Count what a file would create or update, ignore, or set aside."""
     try:
-        contacts = read_contacts(content, timezone=tenant.timezone, now=settings.now())
+        content = read_file(file)
+        if _is_landed(content, settings, tenant, source):
+            return Effect(True, "conteúdo já importado; nada mudaria")
+        typed = _read(content, settings, tenant, source)
     except RefusedFile as refusal:
         return Effect(False, f"recusado: {refusal}")
-    frame = contacts.frame
-    brazilian = frame["locale"].str.contains(r"(?i)^pt[_-]br").fill_null(False)
-    phones = choose_phones(frame["whatsapp_phone"], frame["phone"], brazilian=brazilian)
-    keys = frame.select(
-        email=normalize_emails(frame["email"])["email_key"], phone=phones["phone_key"]
-    )
-    usable = keys.filter(pl.col("email").is_not_null() | pl.col("phone").is_not_null())
-    held = _held_keys(settings, tenant)
-    known = usable.filter(pl.col("email").is_in(held) | pl.col("phone").is_in(held))
-    unmapped = f"; colunas próprias: {', '.join(contacts.unmapped)}" if contacts.unmapped else ""
+    told = _contacts_told if source == MANYCHAT else _sales_told
+    unmapped = f"; colunas próprias: {', '.join(typed.unmapped)}" if typed.unmapped else ""
     return Effect(
         True,
-        f"{len(keys)} linhas: {len(usable) - len(known)} de pessoas novas, "
-        f"{len(known)} de clientes que já existem, {len(keys) - len(usable)} sem e-mail nem "
-        f"telefone, {len(contacts.rejects)} células rejeitadas{unmapped}",
+        f"{len(typed.frame)} linhas: {told(typed, settings, tenant)}, "
+        f"{len(typed.rejects)} células rejeitadas{unmapped}",
     )
 
 
-def _is_landed(content: bytes, settings: Settings, tenant: Tenant) -> bool:
+def preview_undo(load: Load, settings: Settings, tenant: Tenant) -> str:
+    """Count the rows that undoing an import would take out, and the customers they speak of."""
+    if load.status == "undone":
+        return "já foi desfeito; nada mudaria"
+    if load.status != "landed":
+        return "nada dele entrou; só deixaria de esperar"
+    try:
+        content = raw_path(settings, tenant, load.slice, load.source).read_bytes()
+        keys = _keys(_read(content, settings, tenant, load.source), load.source)
+    except (FileNotFoundError, RefusedFile):
+        return f"{load.rows} linhas sairiam"
+    people = _published(
+        settings,
+        tenant,
+        "SELECT count(DISTINCT customer_id) FROM silver.customer_keys WHERE list_contains(?, key)",
+        [pl.concat([keys["email"], keys["phone"]]).drop_nulls().unique().to_list()],
+    )
+    count = people.item() if people is not None else 0
+    return f"{load.rows} linhas sairiam; {count} pessoas perderiam este registro"
+
+
+def _read(content: bytes, settings: Settings, tenant: Tenant, source: str) -> TypedFile:
+    if source == MANYCHAT:
+        return read_contacts(content, timezone=tenant.timezone, now=settings.now())
+    return read_sales(content, timezone=tenant.timezone)
+
+
+def _contacts_told(typed: TypedFile, settings: Settings, tenant: Tenant) -> str:
+    keys = _keys(typed, MANYCHAT)
+    usable = keys.filter(pl.col("email").is_not_null() | pl.col("phone").is_not_null())
+    held = _published(settings, tenant, "SELECT DISTINCT key FROM silver.customer_keys")
+    names = held["key"].to_list() if held is not None else []
+    known = usable.filter(pl.col("email").is_in(names) | pl.col("phone").is_in(names))
+    return (
+        f"{len(usable) - len(known)} de pessoas novas, {len(known)} de clientes que já existem, "
+        f"{len(keys) - len(usable)} sem e-mail nem telefone"
+    )
+
+
+def _sales_told(typed: TypedFile, settings: Settings, tenant: Tenant) -> str:
+    records = ("hotmart:" + typed.frame["transaction"]).unique().to_list()
+    held = _published(
+        settings,
+        tenant,
+        "SELECT count(*) FROM silver.sales WHERE list_contains(?, record_id)",
+        [records],
+    )
+    known = held.item() if held is not None else 0
+    return f"{len(records) - known} vendas novas, {known} que já existem"
+
+
+def _keys(typed: TypedFile, source: str) -> pl.DataFrame:
+    """The identity keys of a file's rows: `email` and `phone`."""
+    frame = typed.frame
+    if source == MANYCHAT:
+        brazilian = frame["locale"].str.contains(r"(?i)^pt[_-]br").fill_null(value=False)
+        emails = frame["email"]
+        phones = choose_phones(frame["whatsapp_phone"], frame["phone"], brazilian=brazilian)
+    else:
+        brazilian = (frame["price_currency"] == "BRL").fill_null(value=False)
+        emails, none = frame["buyer_email"], pl.Series([None], dtype=pl.String)
+        phones = choose_phones(
+            frame["buyer_phone"],
+            none.new_from_index(0, len(frame)),
+            country_codes(frame["country"]),
+            brazilian,
+        )
+    return pl.DataFrame(
+        {"email": normalize_emails(emails)["email_key"], "phone": phones["phone_key"]}
+    )
+
+
+def _is_landed(content: bytes, settings: Settings, tenant: Tenant, source: str) -> bool:
     if not settings.has_ops(tenant.slug):
         return False
     ops = OpsStore(settings.ops_address(tenant.slug), tenant.slug)
-    load = ops.load_of_content(SOURCE, hashlib.sha256(content).hexdigest())
+    load = ops.load_of_content(source, digest_of(content))
     return load is not None and load.status == "landed"
 
 
-def _held_keys(settings: Settings, tenant: Tenant) -> list[str]:
+def _published(
+    settings: Settings, tenant: Tenant, query: str, parameters: list[Any] | None = None
+) -> pl.DataFrame | None:
     try:
         with open_snapshot(settings, tenant) as con:
-            return con.sql("SELECT DISTINCT key FROM silver.customer_keys").pl()["key"].to_list()
+            return con.execute(query, parameters).pl()
     except NothingPublished:
-        return []
+        return None

@@ -24,7 +24,7 @@ HISTORY_START = date(2011, 1, 1)
 """First slice when no start date is configured, so that the code location always loads."""
 
 _URL = re.compile(r"https?://[^/\s]")
-_SECRET = re.compile(r"client_id|secret|token|password|senha", re.IGNORECASE)
+_SECRET = re.compile(r"client_id|secret|token|password|senha|sheet_url", re.IGNORECASE)
 _SLUG_FORM = "precisa ter só letras minúsculas, números e _, e começar por letra"
 _FORMS = {
     "slug": _SLUG_FORM,
@@ -87,9 +87,17 @@ class HotmartSource(_Model):
 
 
 class ManychatSource(_Model):
-    """Where ManyChat contacts come from."""
+    """Where ManyChat contacts come from.
+
+    Attributes:
+        enabled: whether its files and its sheet are read.
+        sheet_url_env: variable that holds the address of a Google Sheet; it need not be set.
+        sheet_every_minutes: how often the schedule reads the sheet.
+    """
 
     enabled: bool = True
+    sheet_url_env: EnvironmentName = "MANYCHAT_SHEET_URL"
+    sheet_every_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
 
 
 class Audience(_Model):
@@ -227,13 +235,17 @@ def build_tenant_model(slug: str, table: object, environ: Mapping[str, str]) -> 
         name = f"{prefix}HOTMART_{key.upper()}"
         if day := parse_day(name, environ.get(name)):
             defaults[key] = day
-    hotmart = table.get("hotmart", {})
-    if not isinstance(hotmart, Mapping):
-        raise SettingsError(f"[tenants.{slug}] hotmart precisa ser uma tabela.")
+    sources: dict[str, Mapping[str, object]] = {
+        "hotmart": defaults,
+        "manychat": {"sheet_url_env": f"{prefix}MANYCHAT_SHEET_URL"},
+    }
+    for name, known in sources.items():
+        written = table.get(name, {})
+        if not isinstance(written, Mapping):
+            raise SettingsError(f"[tenants.{slug}] {name} precisa ser uma tabela.")
+        sources[name] = {**known, **written}
     try:
-        return Tenant.model_validate(
-            {"name": slug, **table, "slug": slug, "hotmart": {**defaults, **hotmart}}
-        )
+        return Tenant.model_validate({"name": slug, **table, "slug": slug, **sources})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(["tenants", slug, *map(str, first["loc"])])

@@ -3,7 +3,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from crm_assets.bronze.manychat_file import RefusedFile, read_contacts
+from crm_assets.bronze.manychat_file import read_contacts
+from crm_assets.bronze.text_table import RefusedFile
 
 SAO_PAULO = "America/Sao_Paulo"
 

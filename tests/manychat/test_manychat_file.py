@@ -9,8 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from crm_assets.bronze import manychat_file
-from crm_assets.bronze.manychat_file import CONTACT_SCHEMA, REASONS, REJECT_SCHEMA, RefusedFile
+from crm_assets.bronze import text_table
+from crm_assets.bronze.manychat_file import CONTACT_SCHEMA, REASONS
+from crm_assets.bronze.text_table import REJECT_SCHEMA, RefusedFile
 
 SAMPLES = Path(__file__).parents[2] / "data" / "sample" / "input" / "manychat"
 SAO_PAULO = "America/Sao_Paulo"
@@ -240,7 +241,7 @@ def test_refused_files(refusal, content, words):
 
 
 def test_too_many_lines(read, refusal, monkeypatch):
-    monkeypatch.setattr(manychat_file, "MAX_LINES", 3)
+    monkeypatch.setattr(text_table, "MAX_LINES", 3)
     assert read("email\na@example.com\nb@example.com").frame.height == 2
     assert "mais de 3 linhas" in refusal("email\na@example.com\nb@example.com\nc@example.com")
 
