@@ -7,64 +7,64 @@ it is switched on in the UI, by the tenant file (`schedules_on`) or by `crm dev`
 
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from crm_assets.bronze.manychat_inbox import SOURCE as MANYCHAT
-from crm_assets.bronze.manychat_inbox import Arrival, arrivals, look, receive, settled
+from crm_assets.alerts import RUN_FAILED
+from crm_assets.bronze.receiving import FILE_SOURCES, MANYCHAT
+from crm_assets.file_sensors import contact_files_sensor, contact_sheet_sensor
+from crm_assets.notify import report
 from crm_assets.plan import (
+    HOTMART_SOURCES,
+    SOURCES_OF,
     IngestRequest,
     Landed,
     daily_instant,
     plan_actions,
+    plan_files,
     plan_hotmart,
-    plan_manychat,
     refine_reason,
+)
+from crm_assets.runs import (
+    ACTIVE,
+    BY_COMMAND,
+    BY_TAG,
+    ROUND_TAG,
+    STAGE_TAG,
+    TENANT_TAG,
+    job_name,
+    runs_of,
 )
 from crm_assets.settings import SettingsError
 from crm_assets.steps import Site
+from crm_assets.watch import watch
 from crm_resources.ops import OpsStore
 
-SOURCES = ("hotmart", "manychat", "actions")
+SOURCES = tuple(SOURCES_OF)
 """Ingest jobs, in the order of the daily round."""
 
-TENANT_TAG = "crm/tenant"
-STAGE_TAG = "crm/stage"
-BY_TAG = "crm/by"
-BY_COMMAND = "command"
-RUN_FAILED = "run_failed"
+DAILY = {
+    "hotmart": "Todo dia, lê da Hotmart os meses que faltam e os dos últimos 90 dias.",
+    "subscriptions": "Todo dia, lê da Hotmart todas as assinaturas, que mudam em qualquer idade.",
+}
+"""Ingest jobs with a schedule of their own, and what it does."""
+
 SCHEDULES_ON = "CRM_SCHEDULES_ON"
 ACTIONS_EVERY_SECONDS = 15 * 60
 
 _NEWEST_LOADS = 10
 _BRONZE_OF = {
-    "hotmart": ("bronze.hotmart_transactions", "bronze.hotmart_customers"),
+    "hotmart": tuple(f"bronze.{source}" for source in HOTMART_SOURCES),
+    "subscriptions": ("bronze.hotmart_subscriptions",),
+    "hotmart_csv": ("bronze.hotmart_csv",),
     "manychat": ("bronze.manychat_contacts",),
     "actions": ("bronze.crm_actions",),
 }
-_FINISHED = [
-    dg.DagsterRunStatus.SUCCESS,
-    dg.DagsterRunStatus.FAILURE,
-    dg.DagsterRunStatus.CANCELED,
-]
-_FAILURES = (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE)
-_ACTIVE = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-
-
-def job_name(site: Site, stage: str) -> str:
-    """Name of a tenant's job."""
-    return site.resource_key(stage)
 
 
 def automation(site: Site, assets: Sequence[dg.AssetsDefinition]) -> dg.Definitions:
@@ -89,12 +89,13 @@ def automation(site: Site, assets: Sequence[dg.AssetsDefinition]) -> dg.Definiti
     wiring = _Automation(site)
     return dg.Definitions(
         jobs=[*ingest.values(), refine],
-        schedules=[wiring.hotmart_daily(ingest["hotmart"])],
+        schedules=[wiring.daily(source, ingest[source]) for source in DAILY],
         sensors=[
-            wiring.manychat_files(ingest["manychat"]),
+            *wiring.contacts(ingest[MANYCHAT]),
             wiring.crm_actions(ingest["actions"]),
             wiring.refine_after_ingest(refine),
-            *wiring.incidents({**ingest, "refine": refine}),
+            wiring.catch_up(ingest),
+            *watch(site, {**ingest, "refine": refine}, wiring.sensor_status),
         ],
     )
 
@@ -104,7 +105,10 @@ def landed(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> Landed:
     return Landed(
         loads=ops.loads(),
         last_action_id=ops.last_action_id(),
-        file_keys=instance.get_dynamic_partitions(site.partitions.files.name or ""),
+        file_keys={
+            source: instance.get_dynamic_partitions(files.name or "")
+            for source, files in site.partitions.files_of.items()
+        },
     )
 
 
@@ -114,10 +118,11 @@ def plan(site: Site, source: str, known: Landed) -> list[IngestRequest]:
     Raises:
         SettingsError: the source cannot be planned; the message names the setting.
     """
-    if source == "hotmart" and site.tenant.hotmart.enabled:
-        return plan_hotmart(site.tenant, site.settings.environment, site.settings.now(), known)
-    if source == MANYCHAT and site.tenant.manychat.enabled:
-        return plan_manychat(known)
+    if source in DAILY and site.tenant.hotmart.enabled:
+        settings = site.settings
+        return plan_hotmart(site.tenant, settings.environment, settings.now(), known, source)
+    if source in FILE_SOURCES and (source != MANYCHAT or site.tenant.manychat.enabled):
+        return plan_files(source, known)
     return plan_actions(known) if source == "actions" else []
 
 
@@ -137,93 +142,103 @@ class _Automation:
         return status.RUNNING if self._on else status.STOPPED
 
     @property
-    def _sensor_status(self) -> dg.DefaultSensorStatus:
+    def sensor_status(self) -> dg.DefaultSensorStatus:
+        """Whether sensors are on when the location loads."""
         status = dg.DefaultSensorStatus
         return status.RUNNING if self._on else status.STOPPED
 
-    def hotmart_daily(self, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-        """The daily read of Hotmart at `SCHEDULE_TIME`, in the tenant's zone."""
+    def daily(self, source: str, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+        """The daily read of one of Hotmart's jobs at `SCHEDULE_TIME`, in the tenant's zone."""
         at = self.site.settings.schedule_time
 
         @dg.schedule(
-            name=f"{job_name(self.site, 'hotmart')}_daily",
+            name=f"{job_name(self.site, source)}_daily",
             job=job,
             cron_schedule=f"{at.minute} {at.hour} * * *",
             execution_timezone=self.site.tenant.timezone,
             default_status=self._schedule_status,
             required_resource_keys=self.site.resource_keys("ops"),
-            description="Todo dia, lê da Hotmart os meses que faltam e os dos últimos 90 dias.",
+            description=DAILY[source],
         )
-        def hotmart_daily(
+        def daily(
             context: dg.ScheduleEvaluationContext,
         ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-            ops = self.site.ops(context)
             try:
-                requests = plan(self.site, "hotmart", Landed(loads=ops.loads()))
-            except SettingsError as error:
-                ops.open_incident(RUN_FAILED, "hotmart", str(error), self.site.settings.now())
-                yield dg.SkipReason(str(error))
-                return
-            for request in requests:
-                yield dg.RunRequest(
-                    run_key=f"{context.scheduled_execution_time:%Y%m%d%H%M}:{request.slices[0]}",
-                    tags=request.tags,
+                yield from self._requests(
+                    source, self.site.ops(context), context.scheduled_execution_time
                 )
+            except SettingsError as error:
+                yield dg.SkipReason(str(error))
 
-        return hotmart_daily
+        return daily
 
-    def manychat_files(self, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-        """New contact files: taken once they stand still between two ticks.
+    def catch_up(self, jobs: Mapping[str, UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+        """Today's daily reads, when their time has passed and nobody asked for them.
 
-        Files that wait are requested once a day as long as no import runs, so that one which
-        failed for a passing reason is tried again.
+        Dagster makes a missed tick up once, but only of a schedule that was on before; here is
+        what it does not know of: a first start, a schedule switched on late. A read is missing
+        when two looks find no run of it, so that Dagster comes first.
         """
+        site = self.site
 
         @dg.sensor(
-            name=f"{job_name(self.site, 'manychat')}_files",
-            job=job,
-            minimum_interval_seconds=30,
-            default_status=self._sensor_status,
-            required_resource_keys=self.site.resource_keys("ops"),
-            description="Vê arquivos novos em data/input/manychat e os importa.",
+            name=f"{job_name(site, 'daily')}_catch_up",
+            jobs=[jobs[source] for source in DAILY],
+            minimum_interval_seconds=120,
+            default_status=self.sensor_status,
+            required_resource_keys=site.resource_keys("ops"),
+            description="Faz a leitura de hoje que já passou da hora e ninguém pediu.",
         )
-        def manychat_files(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-            site = self.site
-            ops: OpsStore = site.ops(context)
-            found = arrivals(site.settings.input_folder(site.tenant.slug, MANYCHAT))
-            before = json.loads(context.cursor or "{}")
-            today = site.today()
-            seen = before.get("taken", {})
-            ready = [a for a in settled(found, before.get("look", {})) if not _taken(a, seen)]
-            receipts = [
-                receive(arrival.path, site.settings, site.tenant, ops, day=today)
-                for arrival in ready
-            ]
-            taken = look([a for a in found if a in ready or _taken(a, seen)])
-            cursor = json.dumps({"look": look(found), "taken": taken})
-            loads = ops.loads(MANYCHAT)
-            files = site.partitions.files
-            known = context.instance.get_dynamic_partitions(files.name or "")
-            waiting = [load.slice for load in loads if load.status == "received"]
-            added = [key for key in waiting if key not in known]
-            busy = self._runs(context.instance, job=job.name, statuses=_ACTIVE)
-            requests = [
-                dg.RunRequest(
-                    run_key=f"{today}:{request.slices[0]}:{request.slices[-1]}", tags=request.tags
+        def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+            due_at = daily_instant(site.tenant, site.settings.schedule_time, site.today())
+            missing = [
+                source
+                for source in DAILY
+                if site.settings.now() >= due_at
+                and not runs_of(
+                    site, context.instance, job=job_name(site, source), created_after=due_at
                 )
-                for request in plan_manychat(Landed(loads=loads, file_keys=[*known, *added]))
-                if not busy
             ]
-            notes = Counter(receipt.note for receipt in receipts)
-            told = "; ".join(f"{note} ({count})" for note, count in notes.items())
-            return dg.SensorResult(
-                run_requests=requests,
-                skip_reason=None if requests else dg.SkipReason(told or "nenhum arquivo novo"),
-                cursor=cursor,
-                dynamic_partitions_requests=[files.build_add_request(added)] if added else [],
-            )
+            cursor = json.dumps([due_at.isoformat(), *missing])
+            requests: list[dg.RunRequest] = []
+            for source in missing if context.cursor == cursor else ():
+                with suppress(SettingsError):
+                    requests += self._requests(source, site.ops(context), due_at)
+            return dg.SensorResult(run_requests=requests, cursor=cursor)
 
-        return manychat_files
+        return catch_up
+
+    def _requests(self, source: str, ops: OpsStore, due_at: datetime) -> list[dg.RunRequest]:
+        """The runs of a source's daily round; a setting in the way is an open incident.
+
+        Raises:
+            SettingsError: the source cannot be planned.
+        """
+        try:
+            planned = plan(self.site, source, Landed(loads=ops.loads()))
+        except SettingsError as error:
+            report(ops, RUN_FAILED, source, str(error), self.site.settings.now())
+            raise
+        moment = f"{due_at:%Y%m%d%H%M}"
+        return [
+            dg.RunRequest(
+                run_key=f"{moment}:{request.slices[0]}",
+                job_name=job_name(self.site, source),
+                tags={**request.tags, ROUND_TAG: moment},
+            )
+            for request in planned
+        ]
+
+    def contacts(self, job: UnresolvedAssetJobDefinition) -> list[dg.SensorDefinition]:
+        """Contact files and the sheet, taken in as they come."""
+
+        def is_running(instance: dg.DagsterInstance) -> bool:
+            return bool(runs_of(self.site, instance, job=job.name, statuses=ACTIVE))
+
+        return [
+            contact_files_sensor(self.site, job, self.sensor_status, is_running),
+            contact_sheet_sensor(self.site, job, self.sensor_status),
+        ]
 
     def crm_actions(self, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
         """New actions in the log, at most every fifteen minutes."""
@@ -232,7 +247,7 @@ class _Automation:
             name=f"{job_name(self.site, 'actions')}_log",
             job=job,
             minimum_interval_seconds=ACTIONS_EVERY_SECONDS,
-            default_status=self._sensor_status,
+            default_status=self.sensor_status,
             required_resource_keys=self.site.resource_keys("ops"),
             description="Vê decisões novas (pedidos para sair, contatos pulados) e as aplica.",
         )
@@ -252,14 +267,14 @@ class _Automation:
             name=f"{job_name(self.site, 'refine')}_after_ingest",
             job=job,
             minimum_interval_seconds=30,
-            default_status=self._sensor_status,
+            default_status=self.sensor_status,
             required_resource_keys=self.site.resource_keys("ops"),
             description="Refaz as respostas depois que uma fonte terminou, bem ou mal.",
         )
         def refine_after_ingest(
             context: dg.SensorEvaluationContext,
         ) -> dg.RunRequest | dg.SkipReason:
-            if self._runs(context.instance, statuses=_ACTIVE):
+            if runs_of(self.site, context.instance, statuses=ACTIVE):
                 return dg.SkipReason("há uma execução em andamento")
             reason = self._reason(context.instance, self.site.ops(context))
             if reason is None:
@@ -275,10 +290,13 @@ class _Automation:
         today = site.today()
         ingests = [
             record.end_time or 0
-            for record in (*self._runs(instance, stage="ingest"), *_landing_runs(instance, ops))
+            for record in (
+                *runs_of(site, instance, stage="ingest"),
+                *_landing_runs(instance, ops),
+            )
             if record.dagster_run.tags.get(BY_TAG) != BY_COMMAND
         ]
-        refines = self._runs(instance, stage="refine")
+        refines = runs_of(site, instance, stage="refine")
         return refine_reason(
             now=now,
             due_at=daily_instant(site.tenant, site.settings.schedule_time, today),
@@ -292,95 +310,9 @@ class _Automation:
             ),
         )
 
-    def _runs(
-        self,
-        instance: dg.DagsterInstance,
-        stage: str | None = None,
-        job: str | None = None,
-        statuses: Sequence[dg.DagsterRunStatus] | None = None,
-    ) -> Sequence[dg.RunRecord]:
-        tags = {TENANT_TAG: self.site.tenant.slug} | ({STAGE_TAG: stage} if stage else {})
-        wanted = dg.RunsFilter(tags=tags, job_name=job, statuses=statuses)
-        return instance.get_run_records(wanted, limit=20)
-
-    def incidents(
-        self, jobs: Mapping[str, UnresolvedAssetJobDefinition]
-    ) -> list[dg.SensorDefinition]:
-        """Keep one open incident per stage whose last run failed; `crm status` shows it.
-
-        Args:
-            jobs: by stage; a job's last run decides, in whichever order the two sensors look.
-        """
-        stages = {job.name: stage for stage, job in jobs.items()}
-
-        def settle(context: dg.RunStatusSensorContext) -> None:
-            run, instance = context.dagster_run, context.instance
-            last = self._runs(instance, job=run.job_name, statuses=_FINISHED)
-            if last and last[0].dagster_run.run_id != run.run_id:
-                return
-            ops = self.site.ops_store()
-            stage, now = stages[run.job_name], self.site.settings.now()
-            if run.is_success:
-                ops.close_incident(RUN_FAILED, stage, now)
-                return
-            failures = instance.all_logs(run.run_id, of_type=set(_FAILURES))
-            events = [entry.dagster_event for entry in failures if entry.dagster_event]
-            told = sentences(events) or (f"execução {run.run_id[:8]}",)
-            ops.open_incident(RUN_FAILED, stage, told[0], now)
-
-        name = job_name(self.site, "runs")
-
-        @dg.run_failure_sensor(
-            name=f"{name}_failed",
-            monitored_jobs=list(jobs.values()),
-            default_status=self._sensor_status,
-            description="Registra cada etapa que falhou.",
-        )
-        def runs_failed(context: dg.RunFailureSensorContext) -> None:
-            settle(context)
-
-        @dg.run_status_sensor(
-            run_status=dg.DagsterRunStatus.SUCCESS,
-            name=f"{name}_succeeded",
-            monitored_jobs=list(jobs.values()),
-            default_status=self._sensor_status,
-            description="Dá baixa na falha de uma etapa que voltou a dar certo.",
-        )
-        def runs_succeeded(context: dg.RunStatusSensorContext) -> None:
-            settle(context)
-
-        return [runs_failed, runs_succeeded]
-
-
-def sentences(events: Iterable[dg.DagsterEvent]) -> tuple[str, ...]:
-    """Why a run failed, one sentence per failed step, or of the run itself when no step began."""
-    of_steps = [_step_sentence(e.step_failure_data) for e in events if e.is_step_failure]
-    of_run = [
-        _first_line(e.job_failure_data.error)
-        for e in events
-        if e.event_type is dg.DagsterEventType.RUN_FAILURE and e.job_failure_data.error
-    ]
-    return tuple(of_steps or of_run)
-
-
-def _step_sentence(data: Any) -> str:
-    if data.user_failure_data and data.user_failure_data.description:
-        return str(data.user_failure_data.description)
-    return _first_line(data.error)
-
-
-def _first_line(error: Any) -> str:
-    while error.cause:
-        error = error.cause
-    return str(error.message).strip().splitlines()[0]
-
 
 def _landing_runs(instance: dg.DagsterInstance, ops: OpsStore) -> Sequence[dg.RunRecord]:
     """The runs that landed something last, also those that a person started on an asset."""
     newest = sorted(ops.loads(), key=lambda load: load.id or 0)[-_NEWEST_LOADS:]
     run_ids = [load.run_id for load in newest if load.run_id]
     return instance.get_run_records(dg.RunsFilter(run_ids=run_ids)) if run_ids else []
-
-
-def _taken(arrival: Arrival, taken: Mapping[str, str]) -> bool:
-    return taken.get(arrival.label) == arrival.stamp

@@ -15,9 +15,11 @@ import dagster as dg
 from crm_assets.automation import automation
 from crm_assets.bronze.actions import action_assets
 from crm_assets.bronze.hotmart import hotmart_assets
+from crm_assets.bronze.hotmart_csv import hotmart_csv_assets
 from crm_assets.bronze.manychat import manychat_assets
 from crm_assets.gold.audiences import audience_assets
 from crm_assets.gold.remarketing import remarketing_assets
+from crm_assets.gold.reports import report_assets
 from crm_assets.gold.serving import export_assets, serving_assets
 from crm_assets.partitions import Partitions
 from crm_assets.resources import tenant_resources
@@ -32,6 +34,7 @@ from crm_assets.tenants import Tenant, location_tenants
 
 ASSETS = (
     hotmart_assets,
+    hotmart_csv_assets,
     manychat_assets,
     action_assets,
     record_assets,
@@ -41,6 +44,7 @@ ASSETS = (
     customer_assets,
     audience_assets,
     remarketing_assets,
+    report_assets,
     serving_assets,
     export_assets,
 )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 
+from crm_assets.bronze.manychat_sheet import Patience, SheetError, read_sheet, sheet_address
+from crm_assets.notify import senders
 from crm_assets.resources import hotmart_resource
 from crm_assets.settings import Environment, Settings
 from crm_assets.tenants import Tenant
@@ -39,12 +41,16 @@ def examine(settings: Settings, tenant: Tenant) -> Iterator[Finding]:
     yield Finding("rodada", True, f"em andamento: {held}" if held else "nenhuma em andamento")
     inbox = settings.input_folder(tenant.slug, "manychat")
     yield Finding("pasta do ManyChat", True, f"{inbox}{'' if inbox.is_dir() else ' (criar)'}")
+    if tenant.manychat.enabled:
+        yield _sheet(tenant)
     unmapped = [slug for slug, a in tenant.audiences.items() if not _has_products(a)]
     yield Finding(
         "públicos",
         not unmapped,
         f"{unmapped[0]} não tem produto nenhum" if unmapped else ", ".join(tenant.audiences),
     )
+    channels = [sender.channel for sender in senders(settings.alerts)]
+    yield Finding("alertas", True, ", ".join(channels) or "nenhum canal (ALERT_EMAILS ou webhook)")
     if tenant.hotmart.enabled:
         yield _start_date(settings, tenant)
         yield _hotmart(settings, tenant)
@@ -78,6 +84,17 @@ def _hotmart(settings: Settings, tenant: Tenant) -> Finding:
     except (MissingSetting, HotmartError) as error:
         return Finding("Hotmart", False, str(error))
     return Finding("Hotmart", True, f"{tenant.hotmart.api_url} respondeu")
+
+
+def _sheet(tenant: Tenant) -> Finding:
+    name = tenant.manychat.sheet_url_env
+    if sheet_address(tenant) is None:
+        return Finding("planilha do ManyChat", True, f"nenhuma ({name} não definida)")
+    try:
+        content = read_sheet(tenant, Patience(attempts=1))
+    except SheetError as error:
+        return Finding("planilha do ManyChat", False, str(error))
+    return Finding("planilha do ManyChat", True, f"{name} respondeu com {len(content)} bytes")
 
 
 async def _last_hour(resource: HotmartResource, window: Window) -> None:

@@ -9,33 +9,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic, sleep
 
 import dagster as dg
 
-from crm_assets.automation import (
+from crm_assets.alerts import DAILY, DAILY_LATE, RUN_FAILED, last_due
+from crm_assets.automation import SOURCES, landed, plan
+from crm_assets.bronze.ledger import recover
+from crm_assets.bronze.manychat_inbox import arrivals, look, settled
+from crm_assets.bronze.manychat_sheet import SHEET_FAILED, SheetError, receive_sheet
+from crm_assets.bronze.receiving import FILE_SOURCES, MANYCHAT, Receipt, receive
+from crm_assets.notify import deliver, report
+from crm_assets.plan import OCCASIONAL, SOURCES_OF, IngestRequest, source_ages
+from crm_assets.runs import (
+    ACTIVE,
     BY_COMMAND,
     BY_TAG,
-    RUN_FAILED,
-    SOURCES,
     STAGE_TAG,
     TENANT_TAG,
     job_name,
-    landed,
-    plan,
+    last_green,
     sentences,
 )
-from crm_assets.bronze.manychat_inbox import SOURCE as MANYCHAT
-from crm_assets.bronze.manychat_inbox import Receipt, arrivals, look, receive, settled
-from crm_assets.plan import IngestRequest, source_ages
 from crm_assets.settings import SettingsError
 from crm_assets.steps import Site, refine_pool
+from crm_assets.undo import take_out
+from crm_assets.watch import REFINE, daily_stages, note_lateness
 from crm_resources.locks import Busy, hold
-from crm_resources.ops import OpsStore
+from crm_resources.ops import Load, OpsStore
 
-REFINE = "refine"
 STAGES = (*SOURCES, REFINE)
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The command tells its own story; the whole log of a run is in the UI."""
@@ -67,6 +71,21 @@ class RunOutcome:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Stale:
+    """A source that a round should have refreshed and did not.
+
+    Attributes:
+        source: its name in the loads ledger.
+        at: its last landing; the oldest of the missing part, when only a part is missing.
+        part: how much of it is missing, when not all.
+    """
+
+    source: str
+    at: datetime | None
+    part: str = ""
+
+
 @dataclass
 class Round:
     """A finished round.
@@ -75,11 +94,17 @@ class Round:
         outcomes: its runs, in order.
         receipts: files taken in or passed over.
         ages: time of the last landing by source, None when it never landed.
+        stale: what the failed stages left as it was.
+        untold: alerts that did not go out, one sentence per channel.
+        lost: partitions that had landed and are not in the warehouse any more.
     """
 
     outcomes: list[RunOutcome] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     ages: dict[str, datetime | None] = field(default_factory=dict)
+    stale: list[Stale] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
+    lost: int = 0
 
     @property
     def ok(self) -> bool:
@@ -105,6 +130,7 @@ def run_round(
     *,
     stages: Sequence[str] = STAGES,
     files: Iterable[Path] | None = None,
+    undo: Load | None = None,
     wait: float = 0,
     told: Callable[[str, IngestRequest | None], None] = lambda stage, request: None,
 ) -> Round:
@@ -115,7 +141,9 @@ def run_round(
         definitions: definitions that hold the tenant's jobs.
         instance: the lasting Dagster instance.
         stages: sources to ingest, and `refine`.
-        files: contact files to take in; by default those that stand still in the input folder.
+        files: files to take in for the one stage of files; by default what the sheet holds and
+            what stands still in the input folder.
+        undo: an import to take out before anything else.
         wait: seconds to wait for another round.
         told: called before each run.
 
@@ -125,25 +153,34 @@ def run_round(
     with hold(run_lock(site), "crm run", wait):
         bury_dead_runs(site, instance)
         ops = site.ops_store()
-        done = Round()
-        if "manychat" in stages:
-            done.receipts = take_files(site, ops, instance, files)
-            if files is not None:
-                done.outcomes += [
-                    RunOutcome("manychat", (), ok=False, errors=(f"{r.path.name}: {r.note}",))
-                    for r in done.receipts
-                    if r.refused
-                ]
+        done = Round(lost=recover(site, ops))
+        before = max((load.id or 0 for load in ops.loads()), default=0)
+        if set(daily_stages(site)) <= set(stages):
+            _note_missed_day(site, ops, instance)
+        if undo:
+            take_out(site, ops, instance, undo)
+        if MANYCHAT in stages and files is None:
+            _take_sheet(site, ops, done)
+        for source in (stage for stage in FILE_SOURCES if stage in stages):
+            done.receipts += take_files(site, ops, instance, source, files)
+        if files is not None:
+            done.outcomes += [
+                RunOutcome(r.source, (), ok=False, errors=(f"{r.name}: {r.note}",))
+                for r in done.receipts
+                if r.refused
+            ]
         for source in (stage for stage in stages if stage != REFINE):
             try:
-                requests = plan(site, source, landed(site, ops, instance))
+                known = landed(site, ops, instance)
+                requests = plan(site, source, known)
             except SettingsError as error:
                 done.outcomes.append(RunOutcome(source, (), ok=False, errors=(str(error),)))
                 continue
             for request in requests:
                 told(source, request)
                 done.outcomes.append(_execute(site, definitions, instance, source, request))
-            if all(outcome.stage != source for outcome in done.outcomes):
+            used = source not in OCCASIONAL or known.of(source)
+            if used and all(outcome.stage != source for outcome in done.outcomes):
                 done.outcomes.append(RunOutcome(source, (), ok=True, note="nada novo"))
         if REFINE in stages:
             told(REFINE, None)
@@ -151,8 +188,10 @@ def run_round(
             request = IngestRequest(REFINE, (today,))
             done.outcomes.append(_execute(site, definitions, instance, REFINE, request))
         done.receipts = [_settled(receipt, ops) for receipt in done.receipts]
-        _note_incidents(ops, done)
+        _note_incidents(site, ops, done)
         done.ages = source_ages(ops.loads())
+        done.stale = _stale(ops.loads(), done, before)
+        done.untold = deliver(site.settings, site.tenant, ops)
         return done
 
 
@@ -160,29 +199,47 @@ def take_files(
     site: Site,
     ops: OpsStore,
     instance: dg.DagsterInstance,
+    source: str = MANYCHAT,
     files: Iterable[Path] | None = None,
 ) -> list[Receipt]:
-    """Receive contact files and register the partitions of all that wait to be imported."""
+    """Receive files and register the partitions of all that wait to be imported."""
     today = site.today()
     receipts: list[Receipt] = []
+    asked = files is not None
     if files is None:
-        folder = site.settings.input_folder(site.tenant.slug, "manychat")
+        folder = site.settings.input_folder(site.tenant.slug, source)
         before = look(arrivals(folder))
         if before:
             sleep(STANDSTILL_SECONDS)
         found = arrivals(folder)
         ready = settled(found, before)
         receipts = [
-            Receipt(arrival.path, None, "ainda está sendo gravado; fica para a próxima")
+            Receipt(
+                arrival.path.name, source, None, "ainda está sendo gravado; fica para a próxima"
+            )
             for arrival in found
             if arrival not in ready
         ]
         files = [arrival.path for arrival in ready]
-    receipts += [receive(path, site.settings, site.tenant, ops, day=today) for path in files]
-    waiting = [load.slice for load in ops.loads(MANYCHAT) if load.status == "received"]
+    receipts += [
+        receive(path, site.settings, site.tenant, ops, day=today, source=source, asked=asked)
+        for path in files
+    ]
+    waiting = [load.slice for load in ops.loads(source) if load.status == "received"]
     if waiting:
-        instance.add_dynamic_partitions(site.partitions.files.name or "", waiting)
+        instance.add_dynamic_partitions(site.partitions.files_of[source].name or "", waiting)
     return receipts
+
+
+def _take_sheet(site: Site, ops: OpsStore, done: Round) -> None:
+    """Receive the sheet; what keeps it from being read is an error of the stage."""
+    ops.close_incident(SHEET_FAILED, MANYCHAT, site.settings.now())
+    try:
+        receipt = receive_sheet(site.settings, site.tenant, ops)
+    except SheetError as error:
+        done.outcomes.append(RunOutcome(MANYCHAT, (), ok=False, errors=(str(error),)))
+    else:
+        done.receipts += [receipt] if receipt else []
 
 
 def bury_dead_runs(site: Site, instance: dg.DagsterInstance) -> None:
@@ -194,7 +251,7 @@ def bury_dead_runs(site: Site, instance: dg.DagsterInstance) -> None:
     dead = instance.get_runs(
         dg.RunsFilter(
             tags={TENANT_TAG: site.tenant.slug, BY_TAG: BY_COMMAND},
-            statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING],
+            statuses=ACTIVE,
         )
     )
     for run in dead:
@@ -244,7 +301,7 @@ def _execute(
 
 def _settled(receipt: Receipt, ops: OpsStore) -> Receipt:
     """A receipt after the round: landed, refused with the reason, or still waiting."""
-    load = {load.slice: load for load in ops.loads(MANYCHAT)}.get(receipt.slice or "")
+    load = {load.slice: load for load in ops.loads(receipt.source)}.get(receipt.slice or "")
     if load is None or load.status == "received":
         return receipt
     if load.status == "refused":
@@ -254,14 +311,47 @@ def _settled(receipt: Receipt, ops: OpsStore) -> Receipt:
     )
 
 
-def _note_incidents(ops: OpsStore, done: Round) -> None:
-    """One open incident per failing stage, with its latest cause."""
-    known = {incident.subject: incident.detail for incident in ops.open_incidents()}
-    refused = [receipt.note for receipt in done.receipts if receipt.refused]
-    for stage in dict.fromkeys(outcome.stage for outcome in done.outcomes):
+def _note_missed_day(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> None:
+    """The command may have a clock of its own (cron): late is what was missed a day ago."""
+    green = last_green(site, instance, daily_stages(site))
+    if green:
+        yesterday = site.settings.now() - timedelta(days=1)
+        note_lateness(
+            site, ops, last_due(site.tenant, site.settings.schedule_time, yesterday), green
+        )
+
+
+def _note_incidents(site: Site, ops: OpsStore, done: Round) -> None:
+    """One open incident per failing stage, with its latest cause; a green round ends a late one."""
+    now = site.settings.now()
+    refused = [receipt for receipt in done.receipts if receipt.refused]
+    stages = dict.fromkeys(outcome.stage for outcome in done.outcomes)
+    failing = set()
+    for stage in stages:
         errors = [error for o in done.outcomes if o.stage == stage for error in o.errors]
-        errors += refused if stage == "manychat" else []
-        if not errors or known.get(stage) != errors[0]:
-            ops.close_incident(RUN_FAILED, stage)
+        errors += [receipt.note for receipt in refused if receipt.source == stage]
         if errors:
-            ops.open_incident(RUN_FAILED, stage, errors[0])
+            failing.add(stage)
+            report(ops, RUN_FAILED, stage, errors[0], now)
+        else:
+            ops.close_incident(RUN_FAILED, stage, now)
+    if set(daily_stages(site)) <= stages.keys() - failing:
+        ops.close_incident(DAILY_LATE, DAILY, now)
+
+
+def _stale(loads: Sequence[Load], done: Round, before: int) -> list[Stale]:
+    """What the failed stages should have read and did not; loads after id `before` are new."""
+    fresh = {(load.source, load.slice) for load in loads if (load.id or 0) > before}
+    held = {(load.source, load.slice): load.at for load in loads if load.status == "landed"}
+    found = []
+    for stage in done.failed_sources:
+        asked = {key for o in done.outcomes if o.stage == stage for key in o.slices}
+        for source in SOURCES_OF[stage]:
+            missing = {key for key in asked if (source, key) not in fresh & held.keys()}
+            if missing == asked:
+                found.append(Stale(source, done.ages.get(source)))
+            elif missing:
+                ages = [held[source, key] for key in missing if (source, key) in held]
+                part = f"{len(missing)} de {len(asked)} partes"
+                found.append(Stale(source, min(ages, default=None), part))
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from pathlib import Path
@@ -18,12 +18,16 @@ from zoneinfo import ZoneInfo
 
 from dotenv import load_dotenv
 
+from crm_resources.alerts import Security, webhook_key
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _TIME = re.compile(
     r"(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)(?::(?P<seconds>[0-5]\d))?", re.ASCII
 )
+_ADDRESS = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]+", re.ASCII)
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
 class SettingsError(ValueError):
@@ -39,6 +43,72 @@ class Environment(StrEnum):
 
 
 @dataclass(frozen=True)
+class AlertSettings:
+    """Where alerts go; nothing configured means nowhere, and incidents are only kept.
+
+    Attributes:
+        emails: recipients.
+        smtp_host: server that takes the e-mail.
+        smtp_port: its port.
+        smtp_security: how the connection is encrypted.
+        smtp_username: log in with it, when there is one.
+        smtp_password: of the login.
+        sender: address in From.
+        webhook_url: address that receives signed JSON.
+        webhook_key: bytes that sign.
+    """
+
+    emails: tuple[str, ...] = ()
+    smtp_host: str = ""
+    smtp_port: int = 587
+    smtp_security: Security = "starttls"
+    smtp_username: str = ""
+    smtp_password: str = field(default="", repr=False)
+    sender: str = ""
+    webhook_url: str = field(default="", repr=False)
+    webhook_key: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> AlertSettings:
+        """Read and check what concerns alerts.
+
+        Raises:
+            SettingsError: a value is missing or cannot be used; the message names the variable.
+        """
+
+        def text(name: str) -> str:
+            return environ.get(name, "").strip()
+
+        emails = tuple(filter(None, (part.strip() for part in text("ALERT_EMAILS").split(","))))
+        wrong = [email for email in emails if not _ADDRESS.fullmatch(email)]
+        if wrong:
+            raise SettingsError(
+                "ALERT_EMAILS precisa ser uma lista de e-mails separados por vírgula; "
+                f"{len(wrong)} de {len(emails)} não são e-mails."
+            )
+        host, sender = text("SMTP_HOST"), text("SMTP_SENDER_EMAIL")
+        if emails and not host:
+            raise SettingsError("ALERT_EMAILS está preenchida, mas falta SMTP_HOST.")
+        if emails and not _ADDRESS.fullmatch(sender):
+            raise SettingsError(
+                "ALERT_EMAILS está preenchida, mas SMTP_SENDER_EMAIL "
+                f"{'não é um e-mail' if sender else 'falta'}."
+            )
+        security = _smtp_security(text("SMTP_SECURE"), host)
+        return cls(
+            emails=emails,
+            smtp_host=host,
+            smtp_port=_port(text("SMTP_PORT"), 465 if security == "tls" else 587),
+            smtp_security=security,
+            smtp_username=text("SMTP_USERNAME"),
+            smtp_password=environ.get("SMTP_PASSWORD", ""),
+            sender=sender,
+            webhook_url=_webhook_url(text("ALERT_WEBHOOK_URL")),
+            webhook_key=_webhook_key(text("ALERT_WEBHOOK_URL"), text("ALERT_WEBHOOK_SECRET")),
+        )
+
+
+@dataclass(frozen=True)
 class Settings:
     """One installation's settings.
 
@@ -49,6 +119,7 @@ class Settings:
         schedule_time: local time of the daily round.
         fixed_now: replaces the clock when set (tests, demo and replays).
         ops_url: the operations store of all tenants, when it is not a file of each.
+        alerts: where alerts go.
     """
 
     environment: Environment
@@ -57,6 +128,7 @@ class Settings:
     schedule_time: time
     fixed_now: datetime | None = None
     ops_url: str | None = None
+    alerts: AlertSettings = AlertSettings()
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -74,6 +146,7 @@ class Settings:
             schedule_time=_schedule_time(environ.get("SCHEDULE_TIME") or "02:00"),
             fixed_now=_instant("CRM_NOW", environ.get("CRM_NOW")),
             ops_url=environ.get("CRM_OPS_URL") or None,
+            alerts=AlertSettings.from_environ(environ),
         )
 
     def now(self) -> datetime:
@@ -149,6 +222,51 @@ def _schedule_time(text: str) -> time:
             f"SCHEDULE_TIME não aceita segundos, porque o agendador trabalha por minuto: {text!r}."
         )
     return time(int(written["hour"]), int(written["minute"]))
+
+
+def _smtp_security(text: str, host: str) -> Security:
+    known: dict[str, Security] = {
+        "": "starttls",
+        "false": "starttls",
+        "true": "tls",
+        "none": "none",
+    }
+    security = known.get(text.lower())
+    if security is None:
+        raise SettingsError(
+            "SMTP_SECURE precisa ser false (STARTTLS), true (TLS desde o início) ou none, "
+            f"não {text!r}."
+        )
+    if security == "none" and host not in _THIS_MACHINE:
+        raise SettingsError(
+            "SMTP_SECURE=none, sem criptografia, só vale para um SMTP_HOST nesta máquina."
+        )
+    return security
+
+
+def _port(text: str, default: int) -> int:
+    if not text:
+        return default
+    if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
+        return int(text)
+    raise SettingsError(f"SMTP_PORT precisa ser uma porta de 1 a 65535, não {text!r}.")
+
+
+def _webhook_url(text: str) -> str:
+    if text and not re.match(r"https?://[^/\s]", text):
+        raise SettingsError("ALERT_WEBHOOK_URL precisa começar com https://.")
+    return text
+
+
+def _webhook_key(url: str, secret: str) -> bytes:
+    if not url:
+        return b""
+    try:
+        return webhook_key(secret)
+    except ValueError:
+        raise SettingsError(
+            "ALERT_WEBHOOK_SECRET precisa ser whsec_ e, em base64, de 24 a 64 bytes."
+        ) from None
 
 
 def _instant(name: str, text: str | None) -> datetime | None:

@@ -6,8 +6,6 @@ Portuguese; what went wrong is one sentence on stderr. Exit codes: 0 done, 1 fai
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
 import warnings
@@ -18,13 +16,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from crm_assets.settings import CHECKOUT, Environment, SettingsError, load_settings
+from crm_assets.settings import Environment, SettingsError, load_settings
+from crm_cli.alerts import alerts_app
 from crm_cli.console import age, local, out, refuse, tell_plan, tell_tenant
 from crm_cli.demo import demo
+from crm_cli.dev import dev
 from crm_cli.exports import export_app
 from crm_cli.imports import import_app
+from crm_cli.reports import report
 from crm_cli.sandbox import sandbox_app
-from crm_cli.session import TenantOption, chosen_tenants, open_ops, prepare_instance, run_tenant
+from crm_cli.session import TenantOption, chosen_tenants, open_ops, run_tenant
 from crm_resources.locks import holder
 
 HML_WAIT_SECONDS = 10
@@ -36,8 +37,11 @@ app = typer.Typer(
     help="Plataforma de dados de clientes: Hotmart e ManyChat num só cadastro.",
 )
 app.command()(demo)
+app.command()(dev)
+app.command()(report)
 app.add_typer(import_app, name="import")
 app.add_typer(export_app, name="export")
+app.add_typer(alerts_app, name="alerts")
 app.add_typer(sandbox_app, name="sandbox")
 
 
@@ -100,6 +104,7 @@ def status(tenant: TenantOption = None) -> None:
     Exemplo: crm status
     """
     from crm_assets.gold.summary import published
+    from crm_assets.notify import undelivered
     from crm_assets.plan import refused_files, source_ages
 
     settings = load_settings()
@@ -120,35 +125,13 @@ def status(tenant: TenantOption = None) -> None:
         for refused in refused_files(ops.loads(), settings.now()):
             out.print(f"[red]recusado[/] {escape(f'{refused.file_name}: {refused.reason}')}")
         for incident in ops.open_incidents():
-            out.print(f"[red]falhou[/] {escape(f'{incident.subject}: {incident.detail}')}")
+            since = local(one, incident.opened_at)
+            told = f"{incident.subject}: {incident.detail} (desde {since})"
+            out.print(f"[red]falhou[/] {escape(told)}")
+        for untold in undelivered(settings, one, ops):
+            out.print(f"[yellow]alerta não saiu[/] {escape(untold)}")
         for line in published(settings, one):
             out.print(escape(line))
-
-
-@app.command()
-def dev(
-    port: Annotated[int, typer.Option(help="Porta da interface do Dagster.")] = 3000,
-) -> None:
-    """Abre a interface do Dagster e liga agendas e sensores, até Ctrl+C.
-
-    Exemplo: crm dev --port 3000
-    """
-    settings = load_settings()
-    prepare_instance(settings)
-    out.print(
-        f"Interface em http://127.0.0.1:{port} ({settings.environment}); rodada diária às "
-        f"{settings.schedule_time:%H:%M}. Ctrl+C encerra."
-    )
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(CHECKOUT / "workspace.yaml")]
-    process = subprocess.Popen(  # noqa: S603
-        [*command, "-h", "127.0.0.1", "-p", str(port)],
-        env={**os.environ, "CRM_SCHEDULES_ON": "1", "PYTHONWARNINGS": "ignore"},
-        cwd=settings.dagster_home,
-    )
-    try:
-        sys.exit(process.wait())
-    except KeyboardInterrupt:
-        process.wait()
 
 
 @app.command()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +10,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from crm_assets.alerts import age as time_since
 from crm_assets.bronze.manychat_inbox import arrivals
-from crm_assets.plan import Landed, plan_hotmart
+from crm_assets.bronze.manychat_sheet import sheet_address
+from crm_assets.bronze.receiving import digest_of, read_file
+from crm_assets.bronze.text_table import RefusedFile
+from crm_assets.plan import Landed, estimated_calls, plan_hotmart
 from crm_assets.settings import Settings
 from crm_assets.slices import zone
 from crm_assets.tenants import Tenant
@@ -24,6 +27,7 @@ _FATE = {
     "received": "será importado",
     "landed": "já importado, nada a fazer",
     "refused": "recusado antes, fica como está até mudar",
+    "undone": "desfeito antes, só volta quando importado por nome",
 }
 
 out = Console(highlight=False, soft_wrap=True)
@@ -42,20 +46,26 @@ def tell_tenant(settings: Settings, tenant: Tenant) -> None:
 
 def tell_round(settings: Settings, tenant: Tenant, done: Round) -> None:
     """What a round did, what failed, and what is stale because of it."""
+    if done.lost:
+        err.print(
+            f"  [yellow]O banco não tinha mais {done.lost} partições já lidas: foram marcadas para "
+            "nova leitura.[/]"
+        )
     for receipt in done.receipts:
-        out.print(escape(f"  arquivo {receipt.path.name}: {receipt.note}"))
+        out.print(escape(f"  arquivo {receipt.name}: {receipt.note}"))
     for outcome in done.outcomes:
         mark = "[green]✓[/]" if outcome.ok else "[red]✗[/]"
         out.print(f"  {mark} {_outcome_line(outcome)}")
         for message in outcome.errors:
             err.print(f"    [red]{escape(message)}[/]")
-    if done.failed_sources and any(outcome.stage == "refine" for outcome in done.outcomes):
+    if done.stale and any(outcome.stage == "refine" for outcome in done.outcomes):
         stale = ", ".join(
-            f"{source} ({age(settings, at)})"
-            for source, at in done.ages.items()
-            if any(source.startswith(failed) for failed in done.failed_sources)
+            f"{one.source} ({', '.join(filter(None, (one.part, age(settings, one.at))))})"
+            for one in done.stale
         )
-        err.print(f"  [yellow]O resultado usa dados antigos de: {stale}[/]")
+        err.print(f"  [yellow]O resultado usa dados antigos de: {escape(stale)}[/]")
+    for untold in done.untold:
+        err.print(f"  [yellow]{escape(untold)}[/]")
     folder = settings.output_folder(tenant.slug)
     if folder.exists():
         out.print(escape(f"  arquivos em {folder}"))
@@ -65,17 +75,19 @@ def tell_plan(settings: Settings, tenant: Tenant, stages: Sequence[str], known: 
     """What a round would read, without reading it."""
     tell_tenant(settings, tenant)
     out.print("  nada será lido nem gravado; uma rodada faria:")
-    if "hotmart" in stages and tenant.hotmart.enabled:
-        rows = {load.slice: load.rows for load in known.of("hotmart_transactions").values()}
-        for request in plan_hotmart(tenant, settings.environment, settings.now(), known):
-            calls = sum(2 * (1 + rows.get(key, 0) // 500) for key in request.slices)
+    for job in ("hotmart", "subscriptions"):
+        if job not in stages or not tenant.hotmart.enabled:
+            continue
+        for request in plan_hotmart(tenant, settings.environment, settings.now(), known, job):
+            calls = estimated_calls(request, known)
             note = f"; {request.note}" if request.note else ""
-            out.print(f"  hotmart {span(request.slices)}: cerca de {calls} chamadas{note}")
+            out.print(f"  {job} {span(request.slices)}: cerca de {calls} chamadas{note}")
     if "manychat" in stages and tenant.manychat.enabled:
+        if sheet_address(tenant):
+            out.print(f"  planilha de {tenant.manychat.sheet_url_env}: será lida")
         held = {load.content_sha256: load.status for load in known.of("manychat").values()}
         for arrival in arrivals(settings.input_folder(tenant.slug, "manychat")):
-            status = held.get(hashlib.sha256(arrival.path.read_bytes()).hexdigest(), "received")
-            out.print(escape(f"  arquivo {arrival.path.name}: {_FATE[status]}"))
+            out.print(escape(f"  arquivo {arrival.path.name}: {_fate(arrival.path, held)}"))
     if "refine" in stages:
         out.print(f"  refine do dia {settings.today(tenant.timezone):%d/%m/%Y}")
 
@@ -100,12 +112,7 @@ def tell_next(env_file: Path) -> None:
 
 def age(settings: Settings, at: datetime | None) -> str:
     """How long ago, in the unit that says most."""
-    if at is None:
-        return "nunca lida"
-    minutes = int((settings.now() - at).total_seconds() // 60)
-    if minutes < 60:
-        return f"{max(minutes, 0)} min"
-    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} dias"
+    return time_since(settings.now(), at)
 
 
 def local(tenant: Tenant, at: datetime | None) -> str:
@@ -118,6 +125,16 @@ def span(slices: Sequence[str]) -> str:
     if len(slices) < 2:
         return "".join(slices)
     return f"{slices[0]} a {slices[-1]} ({len(slices)})"
+
+
+def _fate(path: Path, held: Mapping[str | None, str]) -> str:
+    """What a round would do with a file of the folder."""
+    try:
+        return _FATE[held.get(digest_of(read_file(path)), "received")]
+    except RefusedFile as refusal:
+        return f"recusado: {refusal}"
+    except OSError:
+        return "não pôde ser lido; confira a permissão"
 
 
 def _outcome_line(outcome: RunOutcome) -> str:

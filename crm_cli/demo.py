@@ -63,4 +63,6 @@ def _demo_environment(sample: Path) -> dict[str, str]:
         "SCHEDULE_TIME": "",
         "CRM_OPS_URL": "",
         "CRM_LOCATION_TENANTS": "",
+        "ALERT_EMAILS": "",
+        "ALERT_WEBHOOK_URL": "",
     }

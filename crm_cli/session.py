@@ -14,12 +14,11 @@ from rich.markup import escape
 
 from crm_assets.settings import CHECKOUT, Settings
 from crm_assets.tenants import Tenant, load_tenants
-from crm_cli.console import out, refuse, span, tell_round, tell_tenant
+from crm_cli.console import out, refuse, tell_round, tell_tenant
 from crm_resources.locks import Busy
 
 if TYPE_CHECKING:
-    from crm_assets.plan import IngestRequest
-    from crm_resources.ops import OpsStore
+    from crm_resources.ops import Load, OpsStore
 
 
 TenantOption = Annotated[
@@ -69,6 +68,7 @@ def run_tenant(
     stages: Sequence[str] | None,
     *,
     files: Sequence[Path] | None = None,
+    undo: Load | None = None,
     wait: float = 0,
 ) -> bool:
     """One round of one tenant, told as it goes; whether it succeeded."""
@@ -77,26 +77,26 @@ def run_tenant(
     from crm_assets.definitions import build, site_of
     from crm_assets.gold.summary import published
     from crm_assets.rounds import STAGES, run_round
+    from crm_cli.progress import RoundProgress, lasting_console
 
     prepare_instance(settings)
     tell_tenant(settings, tenant)
+    site = site_of(tenant, settings)
     with (
-        out.status("abrindo") as spinner,
+        lasting_console() as console,
+        RoundProgress(console, tenant, site.ops_store()) as progress,
         dg.DagsterInstance.get() as instance,
     ):
-
-        def told(stage: str, request: IngestRequest | None) -> None:
-            spinner.update(f"{stage} {span(request.slices) if request else ''}")
-
         try:
             done = run_round(
-                site_of(tenant, settings),
+                site,
                 build(settings, {tenant.slug: tenant}),
                 instance,
                 stages=stages or STAGES,
                 files=files,
+                undo=undo,
                 wait=wait,
-                told=told,
+                told=progress.told,
             )
         except Busy as busy:
             refuse(busy)

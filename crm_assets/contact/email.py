@@ -13,7 +13,6 @@ from crm_assets.contact.placeholders import fold_text, is_missing_text
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _DOMAIN = rf"(?:{_LABEL}\.)+[a-z][a-z0-9-]*[a-z0-9]"
-_PLAIN_ADDRESS = rf"^[a-z0-9_][a-z0-9_+-]*(?:\.[a-z0-9_+-]+)*@{_DOMAIN}$"
 _LOCAL = r"[^\x00-\x20\x7f()<>\[\]:;@\\,.\x22\s]+"
 _ADDRESS = rf"^{_LOCAL}(?:\.{_LOCAL})*@{_DOMAIN}$"
 _LONG_LABEL = r"[@.][^@.]{64,}(?:\.|$)"
@@ -39,6 +38,13 @@ _TYPOS: Final = {
 }
 _TYPO = f"@(?:{'|'.join(map(escape, _TYPOS))})$"
 
+_WORDS = r"[a-z0-9]+(?:-[a-z0-9]+)*"  # without "--", so that "xn--" is looked at closely
+_ORDINARY = (
+    r"^[a-z0-9_][a-z0-9_+-]*(?:\.[a-z0-9_+-]+)*"
+    rf"@(?:{_WORDS}\.)+[a-z][a-z0-9]*(?:-[a-z0-9]+)*[a-z0-9]$"
+)
+_ENDS_ODDLY = rf"{_TYPO}|\.(?:invalid|test)$"
+
 
 def normalize_emails(text: pl.Series) -> pl.DataFrame:
     """Read a column of e-mail cells (rules 2.2; manychat-contacts 4.9).
@@ -52,18 +58,49 @@ def normalize_emails(text: pl.Series) -> pl.DataFrame:
         placeholder, blocked_domain), `match_hint` (Gmail only, dots and tag folded; for review) and
         `suggestion` (the address meant, where the domain is a known typing error).
     """
-    cells = text.cast(pl.String).rename("text").to_frame().with_row_index("row")
-    cells = cells.with_columns(email=pl.col("text").str.strip_chars().str.to_lowercase())
-    email = pl.col("email")
-    plain = email.str.contains(_PLAIN_ADDRESS) & (email.str.len_bytes() <= 64)
-    plain &= ~email.str.contains("xn--", literal=True)
-    cells = cells.with_columns(plain=plain.fill_null(False))
-    nothing = pl.lit(None, dtype=pl.String)
-    ordinary = cells.filter("plain").select("row", "email", email_key="email", reason=nothing)
-    odd = _judged(_addresses(cells.filter(~pl.col("plain")).select("row", "text")))
-    odd = odd.sort("row", pl.col("email_key").is_null(), maintain_order=True)
-    odd = odd.unique("row", keep="first", maintain_order=True)
-    return pl.concat([_judged(ordinary), odd]).sort("row").drop("row")
+    cells = text.cast(pl.String).rename("text")
+    address = pl.col("text").str.strip_chars().str.to_lowercase()
+    ordinary = cells.to_frame().lazy().select(email=address)
+    ordinary = ordinary.select(pl.when(_is_ordinary(pl.col("email"))).then("email").alias("email"))
+    ordinary = ordinary.with_columns(match_hint=_match_hint(pl.col("email")))
+    known = ordinary.collect(engine="streaming")
+    is_odd = known["email"].is_null()
+    odd = _read_odd(cells.filter(is_odd).to_frame())
+    rest = odd.select(
+        pl.all().gather(pl.select(pl.when(is_odd).then(is_odd.cum_sum() - 1)).to_series())
+    )
+    return rest.select(
+        email=pl.coalesce(known["email"], "email"),
+        email_key=pl.coalesce(known["email"], "email_key"),
+        reason="reason",
+        match_hint=pl.coalesce(known["match_hint"], "match_hint"),
+        suggestion="suggestion",
+    )
+
+
+def _is_ordinary(email: pl.Expr) -> pl.Expr:
+    """Addresses that are their own key and leave nothing to say but the Gmail hint."""
+    return (
+        email.str.contains(_ORDINARY)
+        & ~email.str.contains(_DUMMY)
+        & ~email.str.contains(_ENDS_ODDLY)
+        & (email.str.len_bytes() <= 64)
+    ).fill_null(False)
+
+
+def _read_odd(cells: pl.DataFrame) -> pl.DataFrame:
+    """Read cells of any kind: the first usable address of each, else why there is none."""
+    read = _judged(_addresses(cells.with_row_index("row")))
+    read = read.sort("row", pl.col("email_key").is_null(), maintain_order=True)
+    return read.unique("row", keep="first", maintain_order=True).drop("row")
+
+
+def _match_hint(key: pl.Expr) -> pl.Expr:
+    """The form under which Gmail delivers an address; null for others."""
+    gmail = key.str.ends_with(_GMAIL[0]) | key.str.ends_with(_GMAIL[1])
+    handle = pl.when(gmail).then(key).str.strip_suffix(_GMAIL[0]).str.strip_suffix(_GMAIL[1])
+    folded = handle.str.replace(r"\+.*", "").str.replace_all(".", "", literal=True)
+    return folded + _GMAIL[0]
 
 
 def _addresses(cells: pl.DataFrame) -> pl.DataFrame:
@@ -135,13 +172,10 @@ def _judged(addresses: pl.DataFrame) -> pl.DataFrame:
     )
     judged = addresses.with_columns(reason=reason).with_row_index("at")
     usable = pl.col("reason").is_null()
-    handle = key.str.strip_suffix(_GMAIL[0]).str.strip_suffix(_GMAIL[1])
-    folded = handle.str.replace(r"\+.*", "").str.replace_all(".", "", literal=True)
-    gmail = key.str.ends_with(_GMAIL[0]) | key.str.ends_with(_GMAIL[1])
     judged = judged.with_columns(
         email=pl.when(usable).then("email"),
         email_key=pl.when(usable).then(key),
-        match_hint=pl.when(usable & gmail).then(folded + _GMAIL[0]),
+        match_hint=_match_hint(pl.when(usable).then(key)),
     )
     judged = judged.join(_suggestions(judged), on="at", how="left", maintain_order="left")
     return judged.drop("at")

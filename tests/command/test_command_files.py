@@ -1,5 +1,6 @@
 """`crm import`, `crm export`, `crm doctor`, and the help of every command."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,180 @@ def test_a_refused_file_is_told_every_time_it_is_asked_for(ran, tmp_path):
     assert ran("run", "--only", "manychat").code == 0
 
 
+SALES = (
+    "Código da transação;Status da transação;Data da transação;Código do produto;Produto;"
+    "Moeda de compra;Valor de compra com impostos;Comprador(a);Email do(a) Comprador(a);Telefone\n"
+    "HPCSV01;Aprovado;10/03/2026 10:00:00;4201;Curso;BRL;1.197,90;Nova Pessoa;nova@example.com;"
+    "11987650000\n"
+    "HPCSV02;Reembolsado;ontem;4201;Curso;BRL;muito;Ana Beatriz;ana.souza@example.com;\n"
+    ";Aprovado;;;;;;;;\n"
+)
+
+
+def test_a_dry_run_of_a_sales_report_counts_and_writes_nothing(ran, tmp_path, tree):
+    file = tmp_path / "vendas.csv"
+    file.write_text(SALES)
+    before = tree(ran.home)
+    said = ran("import", "hotmart-csv", file, "--dry-run")
+    assert (said.code, said.out.strip()) == (
+        0,
+        "vendas.csv: 2 linhas: 2 vendas novas, 0 que já existem, 3 células rejeitadas",
+    )
+    assert tree(ran.home) == before
+    bad = tmp_path / "ruim.csv"
+    bad.write_text(NEW)
+    said = ran("import", "hotmart-csv", bad, "--dry-run")
+    assert said.code == 1
+    assert "não tem a coluna do código da transação" in said.out
+    assert "colunas encontradas: nome, email, whatsapp, data_remarketing" in said.out
+
+
+def test_a_sales_report_is_imported_once_and_refine_follows(ran, tmp_path):
+    file = tmp_path / "vendas.csv"
+    file.write_text(SALES)
+    said = ran("import", "hotmart-csv", file)
+    assert (said.code, said.err) == (0, "")
+    assert "arquivo vendas.csv: importado: 2 linhas, 3 células não lidas" in said.out
+    assert "bronze.hotmart_csv 2" in said.out
+    assert "✓ refine" in said.out
+    assert file.exists()
+    assert "conteúdo já importado" in ran("import", "hotmart-csv", file).out
+    assert "hotmart_csv" in ran("status").out
+
+
+def test_a_refused_sales_report_is_no_lasting_failure(ran, tmp_path):
+    file = tmp_path / "vendas.csv"
+    file.write_text("Email;Nome\na@example.com;A\n")
+    said = ran("import", "hotmart-csv", file)
+    assert said.code == 1
+    assert "não tem a coluna do código da transação" in said.err
+    assert "falhou hotmart_csv" in ran("status").out
+    assert ran("run", "--only", "hotmart_csv").code == 0
+    assert "falhou" not in ran("status").out
+
+
+def test_a_source_that_was_never_used_is_not_mentioned(ran):
+    assert "hotmart_csv" not in ran("run", "--only", "hotmart_csv,manychat").out
+    assert "hotmart_csv" not in ran("status").out
+
+
+def state(ran):
+    """Every table, without what tells only when and by which run; the ledgers' ended rows apart."""
+    from crm_assets.resources import MIGRATIONS
+    from crm_resources.warehouse import Warehouse
+
+    warehouse = Warehouse(database=str(ran.store / "warehouse.duckdb"), migrations=str(MIGRATIONS))
+    names = warehouse.read(
+        "SELECT table_schema || '.' || table_name FROM information_schema.tables "
+        "WHERE table_schema IN ('bronze', 'silver', 'gold') ORDER BY 1"
+    ).to_series()
+    only = {
+        "silver.customer_ids": "WHERE customer_id IN (SELECT customer_id FROM silver.customers)",
+        "silver.customer_merges": "WHERE customer_id IN (SELECT customer_id FROM silver.customers)",
+        "silver.customer_xref": "WHERE valid_to IS NULL",
+    }
+    return {
+        name: sorted(map(str, warehouse.read(f"FROM {name} {only.get(name, '')}").rows()))
+        for name in names
+    }
+
+
+@pytest.mark.parametrize(("source", "content"), [("manychat", NEW), ("hotmart-csv", SALES)])
+def test_an_undone_import_leaves_everything_as_if_it_had_never_been(ran, tmp_path, source, content):
+    file = tmp_path / "novos.csv"
+    file.write_text(content)
+    ran("run", "--only", "actions,refine")  # so that the first day's own batch is known
+    before = state(ran)
+    assert ran("import", source, file).code == 0
+    assert state(ran) != before
+    kept = (ran.store / "raw").rglob("*.csv")
+    (copy,) = [path for path in kept if path.read_bytes() == content.encode()]
+
+    said = ran("import", "undo", file)
+    assert (said.code, said.err) == (0, "")
+    assert f"novos.csv ({copy.stem}): desfeito: " in said.out
+    assert state(ran) == before
+    assert not copy.exists()
+
+    again = ran("import", "undo", copy.stem)
+    assert again.code == 0
+    assert "já estava desfeito" in again.out
+    assert state(ran) == before
+
+
+def test_a_dry_run_of_an_undo_counts_rows_and_people(ran, tmp_path, tree):
+    file = tmp_path / "novos.csv"
+    file.write_text(NEW)
+    ran("import", "manychat", file)
+    file.unlink()
+    before = tree(ran.home)
+    said = ran("import", "undo", "novos.csv", "--dry-run")
+    assert said.code == 0
+    assert "3 linhas sairiam; 2 pessoas perderiam este registro" in said.out
+    assert tree(ran.home) == before
+    ran("import", "undo", "novos.csv")
+    assert "já foi desfeito" in ran("import", "undo", "novos.csv", "--dry-run").out
+
+
+def test_an_undone_file_of_the_folder_stays_out_until_it_is_named(ran):
+    inbox = ran.home / "input" / "manychat"
+    (inbox / "novos.csv").write_text(NEW)
+    assert ran("run", "--only", "manychat,refine").code == 0
+    assert list(inbox.iterdir()) == []
+    assert ran("import", "undo", "novos.csv").code == 0
+    (archived,) = (ran.store / "archive" / "manychat").glob("*_novos.csv")
+    (inbox / "de novo.csv").write_bytes(archived.read_bytes())
+    said = ran("run", "--only", "manychat,refine")
+    assert said.code == 0
+    assert "arquivo de novo.csv: desfeito antes; só volta quando importado por nome" in said.out
+    assert "desfeito antes" in ran("run", "--only", "manychat", "--dry-run").out
+    assert "importado: 3 linhas" in ran("import", "manychat", archived).out
+
+
+@pytest.mark.parametrize("named", ["nada.csv", "../../../etc/passwd", "2026-03-15_0123456789ab"])
+def test_an_unknown_import_is_told_in_one_sentence(ran, tree, named):
+    before = tree(ran.home)
+    said = ran("import", "undo", named)
+    assert said.code == 1
+    assert said.err == f"Nenhuma importação atende por {Path(named).name}.\n"
+    assert tree(ran.home) == before
+
+
+def test_before_the_first_round_there_is_nothing_to_undo(crm):
+    said = crm("import", "undo", "a.csv")
+    assert (said.code, said.err) == (1, "Nada foi importado ainda.\n")
+    assert not crm.home.exists()
+
+
+def test_a_link_and_a_pipe_are_refused_by_name(crm, tmp_path):
+    os.mkfifo(tmp_path / "tubo.csv")
+    (tmp_path / "atalho.csv").symlink_to(tmp_path / "tubo.csv")
+    for name, reason in (("tubo.csv", "não é um arquivo comum"), ("atalho.csv", "é um atalho")):
+        for more in (["--dry-run"], []):
+            said = crm("import", "manychat", tmp_path / name, *more)
+            assert said.code == 1
+            assert reason in said.out + said.err
+
+
+def test_a_dry_run_of_a_round_names_the_sheet_and_what_will_be_refused(ran):
+    inbox = ran.home / "input" / "manychat"
+    os.mkfifo(inbox / "tubo.csv")
+    address = "https://docs.google.com/spreadsheets/d/segredo/edit"
+    said = ran("run", "--dry-run", "--only", "manychat", MANYCHAT_SHEET_URL=address)
+    assert said.code == 0
+    assert "planilha de MANYCHAT_SHEET_URL: será lida" in said.out
+    assert "arquivo tubo.csv: recusado: O caminho não é um arquivo comum" in said.out
+    assert "segredo" not in said.out
+
+
+def test_the_doctor_reads_the_sheet_without_saying_where_it_is(crm):
+    assert "ok planilha do ManyChat: nenhuma (MANYCHAT_SHEET_URL não definida)" in crm("doctor").out
+    said = crm("doctor", MANYCHAT_SHEET_URL="http://127.0.0.1:1/segredo")
+    assert said.code == 1
+    assert "falta planilha do ManyChat: A planilha de MANYCHAT_SHEET_URL não respondeu" in said.out
+    assert "segredo" not in said.out
+
+
 def test_with_several_tenants_the_import_asks_for_one(crm, tmp_path):
     file = tmp_path / "tenants.toml"
     file.write_text("[tenants.default]\n[tenants.acme]\n")
@@ -124,7 +299,7 @@ def test_a_batch_file_and_a_day_without_batch(ran):
     ("arguments", "told"),
     [
         (["audience", "nada"], "não existe o público 'nada'; existem: ilpi, estetica"),
-        (["audience", "ilpi", "--format", "pdf"], "--format precisa ser csv ou excel-csv"),
+        (["audience", "ilpi", "--format", "pdf"], "--format precisa ser csv, excel-csv, xlsx"),
         (["remarketing", "--day", "ontem"], "--day precisa ser uma data AAAA-MM-DD"),
     ],
 )

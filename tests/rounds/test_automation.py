@@ -1,73 +1,15 @@
 """Schedules and sensors: what they request, and what they leave alone."""
 
-from datetime import datetime
-
 import dagster as dg
 import pytest
+from ticks import daily, noted, repository, run, tick
 from world import World
 
-from crm_assets.automation import BY_COMMAND, BY_TAG, STAGE_TAG, TENANT_TAG
+from crm_assets.automation import SOURCES
 from crm_assets.plan import RANGE_END_TAG, RANGE_START_TAG, WINDOW_START_TAG
+from crm_assets.runs import BY_COMMAND, BY_TAG, STAGE_TAG, TENANT_TAG
 from crm_resources.hotmart.sandbox import Faults
 from crm_resources.ops import Action
-
-TICK = datetime.fromisoformat("2026-03-15T02:00:00-03:00")
-
-
-def repository(world: World) -> dg.RepositoryDefinition:
-    return world.definitions.get_repository_def()
-
-
-def resources(world: World, needed: set[str]) -> dict[str, object]:
-    return {key: world.definitions.resources[key] for key in needed}
-
-
-def tick(world: World, name: str, cursor: str | None = None):
-    """One evaluation as the daemon makes it; partitions asked for are added, as it does."""
-    sensor = repository(world).get_sensor_def(name)
-    context = dg.build_sensor_context(
-        instance=world.instance,
-        cursor=cursor,
-        definitions=world.definitions,
-        resources=resources(world, sensor.required_resource_keys),
-    )
-    with context:
-        data = sensor.evaluate_tick(context)
-    for request in data.dynamic_partitions_requests or []:
-        world.instance.add_dynamic_partitions(
-            request.partitions_def_name, list(request.partition_keys)
-        )
-    return data
-
-
-def daily(world: World):
-    schedule = repository(world).get_schedule_def("hotmart_daily")
-    context = dg.build_schedule_context(
-        instance=world.instance,
-        scheduled_execution_time=TICK,
-        repository_def=repository(world),
-        resources=resources(world, schedule.required_resource_keys),
-    )
-    with context:
-        return schedule.evaluate_tick(context)
-
-
-def run(world: World, job: str, *, ok: bool = True, **tags: str) -> dg.DagsterRun:
-    """A finished run of a job, as the daemon would have launched it."""
-    result = world.definitions.resolve_job_def(job).execute_in_process(
-        instance=world.instance, tags=tags, raise_on_error=False
-    )
-    assert result.success is ok
-    return world.instance.get_run_by_id(result.run_id)
-
-
-def noted(world: World, job: str, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
-    """A run that is only written down."""
-    stage = "refine" if job == "refine" else "ingest"
-    made = dg.DagsterRun(
-        job_name=job, status=status, tags={TENANT_TAG: "default", STAGE_TAG: stage, **tags}
-    )
-    return world.instance.add_run(made)
 
 
 def test_the_schedule_requests_what_the_plan_says_as_ranges(world):
@@ -246,51 +188,6 @@ def test_the_commands_own_ingests_start_nothing(world):
     assert tick(early, AFTER_INGEST).run_requests == []
 
 
-def report(world: World, run: dg.DagsterRun) -> None:
-    """What the daemon does with a finished run: one of the two sensors sees it."""
-    made = repository(world)
-    name = "runs_succeeded" if run.is_success else "runs_failed"
-    kind = dg.DagsterEventType.RUN_SUCCESS if run.is_success else dg.DagsterEventType.RUN_FAILURE
-    (entry,) = world.instance.all_logs(run.run_id, of_type=kind)
-    context = dg.build_run_status_sensor_context(
-        sensor_name=name,
-        dagster_event=entry.dagster_event,
-        dagster_instance=world.instance,
-        dagster_run=run,
-        repository_def=made,
-    )
-    if not run.is_success:
-        context = context.for_run_failure()
-    made.get_sensor_def(name)(context)
-
-
-def test_a_failed_run_is_an_open_incident_that_a_later_success_closes(world, sandbox, quick):
-    tags = {RANGE_START_TAG: "2026-03-01", RANGE_END_TAG: "2026-03-01"}
-    sandbox.sandbox.faults = Faults(forbidden=True)
-    failed = [run(world, "hotmart", ok=False, **tags) for _ in range(2)]
-    for one in failed:
-        report(world, one)
-    (incident,) = world.ops.open_incidents()
-    assert (incident.kind, incident.subject) == ("run_failed", "hotmart")
-    assert "não tem acesso" in incident.detail
-    sandbox.sandbox.faults = Faults()
-    mended = run(world, "hotmart", **tags)
-    report(world, failed[1])
-    report(world, mended)
-    assert world.ops.open_incidents() == []
-
-
-def test_a_late_report_of_an_old_failure_opens_nothing(world, sandbox, quick):
-    tags = {RANGE_START_TAG: "2026-03-01", RANGE_END_TAG: "2026-03-01"}
-    sandbox.sandbox.faults = Faults(forbidden=True)
-    failed = run(world, "hotmart", ok=False, **tags)
-    sandbox.sandbox.faults = Faults()
-    mended = run(world, "hotmart", **tags)
-    report(world, mended)
-    report(world, failed)
-    assert world.ops.open_incidents() == []
-
-
 def switches(world: World) -> set[str]:
     made = repository(world)
     return {
@@ -316,7 +213,7 @@ def test_a_variable_switches_everything_on(world, monkeypatch, text, status):
 
 def test_the_jobs_of_a_tenant(world):
     acme = World(world.home, world.instance, world.environ, {}, "acme")
-    named = {"acme_hotmart", "acme_manychat", "acme_actions", "acme_refine"}
+    named = {f"acme_{stage}" for stage in (*SOURCES, "refine")}
     for one, jobs in ((world, {name.removeprefix("acme_") for name in named}), (acme, named)):
         found = {job.name for job in repository(one).get_all_jobs()}
         assert {name for name in found if not name.startswith("__")} == jobs

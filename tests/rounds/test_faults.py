@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from crm_assets import rounds
+from crm_assets.plan import HOTMART_SOURCES
 from crm_assets.rounds import run_lock
 from crm_resources.hotmart.sandbox import Faults
 from crm_resources.hotmart.sandbox_data import SandboxData
@@ -16,7 +17,7 @@ from crm_resources.locks import Busy, hold
 from crm_resources.refine_lock import RefineLock
 
 COUNT = "SELECT count(*) FROM bronze.hotmart_transactions"
-TABLES = ("bronze.hotmart_transactions", "bronze.hotmart_customers")
+TABLES = tuple(f"bronze.{source}" for source in HOTMART_SOURCES)
 
 
 def faulty(sandbox, **faults):
@@ -51,7 +52,9 @@ def only_error(done, stage="hotmart"):
 def test_a_fault_that_passes_leaves_the_right_rows(small, sandbox, faults):
     faulty(sandbox, **faults)
     done = small.green("hotmart")
-    assert done.outcomes[0].rows == dict.fromkeys(TABLES, 7)
+    assert {table: rows for table, rows in done.outcomes[0].rows.items() if rows == 7} == (
+        dict.fromkeys(TABLES[:2] + TABLES[3:4], 7)
+    )
     assert small.value(COUNT) == 7
     assert all(load.verified for load in small.ops.loads("hotmart_transactions"))
 
@@ -159,7 +162,7 @@ def test_with_the_source_down_refine_still_runs_and_says_what_is_stale(finished,
     before = held(finished)
     done = down.round()
     assert not done.ok
-    assert done.failed_sources == ["hotmart"]
+    assert done.failed_sources == ["hotmart", "subscriptions"]
     assert "conexão com a Hotmart falhou" in only_error(done)
     refine = done.outcomes[-1]
     assert (refine.stage, refine.ok, refine.slices) == ("refine", True, ("2026-03-17",))
@@ -273,3 +276,26 @@ def test_a_refine_that_runs_elsewhere_is_named(small):
         release.set()
         thread.join()
     assert "refine.lock está em uso por «refine 12345678»" in only_error(done, "refine")
+
+
+def test_with_one_endpoint_down_the_others_land_and_the_exit_tells(small, sandbox):
+    """A failing enrichment costs no sale (seed S1.41); the report blames that source alone."""
+    faulty(sandbox, down_endpoints=["sales/commissions"])
+    done = small.round("hotmart", "refine")
+    assert not done.ok
+    assert "sales/commissions" in only_error(done)
+    assert done.outcomes[-1].ok
+    assert small.value("SELECT count(*) FROM silver.sales") == 7
+    assert small.value("SELECT count(*) FROM silver.sales WHERE net_estimated") > 0
+    assert [one.source for one in done.stale] == ["hotmart_commissions"]
+
+
+def test_a_refused_status_takes_no_sale_away(small, sandbox):
+    """What Hotmart does not answer for is kept as it was, and the slice is not called verified."""
+    small.green("hotmart")
+    held = small.rows(f"SELECT transaction, status FROM {TABLES[0]} ORDER BY ALL")
+    faulty(sandbox, refuse_statuses=["APPROVED"])
+    later = small.at("2026-03-17T09:00:00-03:00")
+    later.green("hotmart")
+    assert later.rows(f"SELECT transaction, status FROM {TABLES[0]} ORDER BY ALL") == held
+    assert not any(load.verified for load in later.ops.loads("hotmart_transactions"))

@@ -72,8 +72,8 @@ AUDIENCES = {
         "Igor Hoffmann": "497.00",
         "Júlia Prado": "497.00",
         "Diego Fernandes": "485.00",
+        "Gustavo Lima": "422.46",
         "Carla Dias": "297.00",
-        "Gustavo Lima": "0.00",
     },
     "estetica": {
         "Júlia Prado": "742.30",
@@ -93,15 +93,23 @@ def test_lifetime_value_per_audience(golden, slug):
     assert {row["name"]: str(row["ltv"]) for row in rows} == AUDIENCES[slug]
 
 
-def test_other_currencies_stay_apart(golden):
+def test_a_foreign_sale_is_converted_or_stays_apart(golden):
+    """An offer in reais says its rate; one made in euros does not (rules 1.8)."""
     foreign = golden.rows(
         "SELECT name, ltv_foreign FROM gold.audience_ilpi WHERE len(ltv_foreign) > 0 UNION ALL "
         "SELECT name, ltv_foreign FROM gold.audience_estetica WHERE len(ltv_foreign) > 0"
     )
     assert {row["name"]: row["ltv_foreign"] for row in foreign} == {
-        "Gustavo Lima": [{"currency": "USD", "amount": Decimal("79.00")}],
         "Elena Martínez": [{"currency": "EUR", "amount": Decimal("89.90")}],
     }
+
+
+def test_net_is_what_hotmart_pays_us(golden):
+    (sale,) = golden.rows("FROM silver.sales WHERE sale_id = 'hotmart:HP2025001781'")
+    shares = (sale["net"], sale["coproducer_share"], sale["affiliate_share"])
+    assert sale["base"] - sale["fees"] == sum(shares)
+    assert shares[1:] == (Decimal("120.00"), Decimal("60.00"))
+    assert golden.value("SELECT count(*) FROM silver.sales WHERE net_estimated") == 0
 
 
 def test_every_sale_is_there_once_with_what_it_means(golden):
@@ -121,7 +129,7 @@ def test_every_sale_is_there_once_with_what_it_means(golden):
 def test_the_batch_and_its_order(golden):
     batch = golden.rows("FROM gold.remarketing_batches ORDER BY position")
     assert [row["name"].split()[0] for row in batch] == [
-        "Júlia", "Igor", "Sônia", "Carla", "Renato", "Otávio", "Lorena", "Murilo", "Gustavo",
+        "Júlia", "Igor", "Sônia", "Gustavo", "Carla", "Renato", "Otávio", "Lorena", "Murilo",
         "Vinícius", "Sérgio", "Tereza", "Olívia", "Quésia", "Nilo", "Ana", "Elena", "Marcelo",
         "Yara",
     ]  # fmt: skip

@@ -237,3 +237,40 @@ def test_two_tenants_of_one_location_do_not_see_each_other(world, sandbox):
     assert world.instance.get_dynamic_partitions("default/manychat_files") != (
         world.instance.get_dynamic_partitions("acme/manychat_files")
     )
+
+
+def test_a_removed_warehouse_is_filled_again(finished):
+    """Nothing is taken for read that the warehouse does not hold; whoever was contacted, was."""
+    finished.green()
+    before = answers(finished)
+    (finished.folder / "warehouse.duckdb").unlink()
+    refused = finished.round("refine")
+    assert "tudo_que_entrou_esta_aqui" in refused.outcomes[0].errors[0]
+    assert refused.lost > 15
+    finished.green()
+    assert answers(finished) == before
+
+
+@pytest.mark.slow
+def test_a_warehouse_put_back_from_a_copy_catches_up(finished, tmp_path):
+    copy = tmp_path / "copy.duckdb"
+    copy.write_bytes((finished.folder / "warehouse.duckdb").read_bytes())
+    later = finished.at("2026-03-17T09:00:00-03:00")
+    later.green()
+    before = answers(later)
+    (later.folder / "warehouse.duckdb").write_bytes(copy.read_bytes())
+    assert later.green().lost > 0
+    assert answers(later) == before
+
+
+def test_whoever_was_contacted_before_a_rebuild_is_not_contacted_again(finished):
+    """The rebuilt master may know them by other ids: their keys find them."""
+    finished.green()
+    people = "SELECT list(phone) FROM gold.remarketing_batches"
+    first = set(finished.value(people))
+    (finished.folder / "warehouse.duckdb").unlink()
+    later = finished.at("2026-03-16T09:00:00-03:00")
+    later.green()
+    assert not first & set(later.value(people) or [])
+    contacts = "SELECT count(*) FROM silver.contact_history WHERE kind = 'lote_remarketing'"
+    assert later.value(contacts) == len(first)
