@@ -90,4 +90,6 @@ def test_months_follow_each_other_across_changes_of_summer_time(day: date):
 
 def test_files_are_apart_by_tenant():
     tenant = build_tenant_model("acme", {}, {})
-    assert Partitions.of(tenant, Settings.from_environ({})).files.name == "acme/manychat_files"
+    assert Partitions.of(tenant, Settings.from_environ({})).files_of["manychat"].name == (
+        "acme/manychat_files"
+    )

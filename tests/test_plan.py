@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 
 from crm_assets.plan import (
     HOTMART_SOURCES,
+    OCCASIONAL,
     RANGE_END_TAG,
     RANGE_START_TAG,
+    SOURCES_OF,
     WINDOW_END_TAG,
     WINDOW_START_TAG,
     IngestRequest,
     Landed,
     daily_instant,
     plan_actions,
+    plan_files,
     plan_hotmart,
-    plan_manychat,
     refine_reason,
     source_ages,
     stretches,
@@ -250,22 +252,27 @@ def received(key: str, status: str = "received") -> Load:
 def test_only_received_files_are_due_those_refused_wait():
     keys = ("a", "b", "c", "d")
     loads = [received("a", "landed"), received("b"), received("c"), received("d", "refused")]
-    assert slices(plan_manychat(Landed(loads=loads, file_keys=keys))) == [("b", "c")]
+    found = plan_files("manychat", Landed(loads=loads, file_keys={"manychat": keys}))
+    assert slices(found) == [("b", "c")]
 
 
 def test_files_are_requested_in_the_order_of_their_partitions():
     loads = [received("a"), received("b"), received("c")]
-    found = plan_manychat(Landed(loads=loads, file_keys=("c", "x", "a", "b")))
+    found = plan_files(
+        "manychat", Landed(loads=loads, file_keys={"manychat": ("c", "x", "a", "b")})
+    )
     assert slices(found) == [("c",), ("a", "b")]
 
 
 def test_a_file_whose_partition_is_not_registered_yet_comes_last():
-    found = plan_manychat(Landed(loads=[received("new"), received("z")], file_keys=("z",)))
+    found = plan_files(
+        "manychat", Landed(loads=[received("new"), received("z")], file_keys={"manychat": ("z",)})
+    )
     assert slices(found) == [("z", "new")]
 
 
 def test_without_files_nothing_is_due():
-    assert plan_manychat(Landed(file_keys=("a",))) == []
+    assert plan_files("manychat", Landed(file_keys={"manychat": ("a",)})) == []
 
 
 def test_actions_are_due_when_the_log_grew():
@@ -285,12 +292,10 @@ def test_a_sources_age_is_that_of_its_last_landing():
         complete("2025-02-01", at=NOW - timedelta(days=1)),
         received("a", "refused"),
     ]
-    assert source_ages(loads) == {
-        "hotmart_transactions": NOW - timedelta(days=1),
-        "hotmart_customers": None,
-        "manychat": None,
-        "actions": None,
-    }
+    ages = source_ages(loads)
+    assert ages.pop("hotmart_transactions") == NOW - timedelta(days=1)
+    named = {source for sources in SOURCES_OF.values() for source in sources} - OCCASIONAL
+    assert ages == dict.fromkeys(named - {"hotmart_transactions"})
 
 
 DUE = daily_instant(tenant(), time(2), date(2026, 3, 15))

@@ -96,6 +96,21 @@ def test_folders_are_apart_by_environment_and_tenant(tmp_path: Path):
     assert home.dagster_home == tmp_path / "dagster" / "hml"
 
 
+def test_the_operations_store_is_there_once_its_file_is(tmp_path: Path):
+    home = settings(CRM_HOME=str(tmp_path))
+    assert not home.has_ops("acme")
+    Path(home.ops_address("acme")).parent.mkdir(parents=True)
+    Path(home.ops_address("acme")).touch()
+    assert home.has_ops("acme")
+    assert not home.has_ops("default")
+
+
+def test_an_operations_store_with_an_address_is_taken_to_be_there(tmp_path: Path):
+    home = settings(CRM_HOME=str(tmp_path), CRM_OPS_URL="postgresql+psycopg://host/ops")
+    assert home.ops_address("acme") == "postgresql+psycopg://host/ops"
+    assert home.has_ops("acme")
+
+
 def test_only_named_tenants_have_an_input_folder_of_their_own(tmp_path: Path):
     home = settings(CRM_HOME=str(tmp_path))
     assert home.input_folder("default", "manychat") == tmp_path / "input" / "manychat"

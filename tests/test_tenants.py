@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from crm_assets.settings import Settings, SettingsError
-from crm_assets.tenants import DEFAULT, Tenant, build_tenant_model, load_tenants
+from crm_assets.tenants import (
+    DEFAULT,
+    Tenant,
+    build_tenant_model,
+    load_tenants,
+    location_tenants,
+)
 
 TWO = """
 [tenants.default]
@@ -88,6 +94,31 @@ def test_named_tenants_read_variables_with_their_name_before(tmp_path):
         "ACME_HOTMART_BASIC_TOKEN",
     )
     assert default.api_url == acme.api_url == "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("named", "loaded"),
+    [
+        (None, ["default", "acme"]),
+        ("", ["default", "acme"]),
+        (" , ", ["default", "acme"]),
+        ("acme", ["acme"]),
+        (" acme , default,", ["acme", "default"]),
+    ],
+)
+def test_a_code_location_loads_all_tenants_or_those_it_is_narrowed_to(tmp_path, named, loaded):
+    (tmp_path / "tenants.toml").write_text(TWO, encoding="utf-8")
+    environ = {"CRM_TENANTS": str(tmp_path / "tenants.toml")}
+    environ |= {} if named is None else {"CRM_LOCATION_TENANTS": named}
+    assert list(location_tenants(Settings.from_environ(environ), environ)) == loaded
+
+
+def test_a_code_location_cannot_be_narrowed_to_a_tenant_that_is_none(tmp_path):
+    (tmp_path / "tenants.toml").write_text(TWO, encoding="utf-8")
+    environ = {"CRM_TENANTS": str(tmp_path / "tenants.toml")}
+    environ["CRM_LOCATION_TENANTS"] = "default,outra"
+    with pytest.raises(SettingsError, match=r"cita a empresa desconhecida 'outra'"):
+        location_tenants(Settings.from_environ(environ), environ)
 
 
 def test_the_sample_tenant_can_be_read():

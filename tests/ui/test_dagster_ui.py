@@ -1,4 +1,4 @@
-"""What a person does in the web UI: read the lineage, materialise, backfill, drop a file."""
+"""What a person does in the web UI: materialise, backfill, drop a file, read lineage and plots."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ BACKFILL = """
             assetSelection: [{path: ["bronze", "hotmart_transactions"]}]
             partitionNames: $slices
         }) { __typename ... on LaunchBackfillSuccess { backfillId } }
+    }
+"""
+
+# Whether anything of an image is drawn: the browser decoded it and found no fault in it.
+IS_DRAWN = """
+    image => {
+        const canvas = document.createElement('canvas')
+        canvas.width = image.naturalWidth
+        canvas.height = image.naturalHeight
+        const context = canvas.getContext('2d')
+        context.drawImage(image, 0, 0)
+        const {data} = context.getImageData(0, 0, canvas.width, canvas.height)
+        return data.some((value, at) => at % 4 === 3 && value === 255)
     }
 """
 
@@ -88,3 +101,35 @@ def test_the_lineage_and_an_asset_can_be_read_and_materialised(ui: Any, page: An
 
     assert runs[0]["status"] == "SUCCESS"
     assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("asset", "title", "pictures"),
+    [
+        ("silver/sales", "Receita por dia", 2),
+        ("silver/customers", "Clientes ao longo de um ano", 1),
+        ("silver/customer_merges", "Uniões por semana", 1),
+        ("gold/remarketing_batches", "Pessoas por lote", 1),
+    ],
+)
+def test_a_plot_is_read_on_the_page_of_its_asset(
+    ui: Any, page: Any, asset: str, title: str, pictures: int
+) -> None:
+    ui.finished_runs("refine", seconds=150)
+
+    page.goto(f"{ui.url}/assets/{asset}")
+    plots = page.get_by_alt_text(title)
+    plots.first.wait_for()
+
+    assert plots.count() == pictures
+    for plot in plots.all():
+        assert plot.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [300, 132]
+        assert plot.evaluate(IS_DRAWN)
+
+
+def test_the_columns_of_a_table_are_explained(ui: Any, page: Any) -> None:
+    page.goto(f"{ui.url}/assets/silver/sales")
+
+    page.get_by_text("Columns", exact=True).first.wait_for()
+    page.get_by_text("paid_at_assumed", exact=True).wait_for()
+    page.get_by_text("TIMESTAMPTZ").first.wait_for()
