@@ -23,6 +23,7 @@ from crm_assets.bronze.manychat_sheet import SHEET_FAILED, SheetError, receive_s
 from crm_assets.bronze.receiving import FILE_SOURCES, MANYCHAT, Receipt, receive
 from crm_assets.notify import deliver, report
 from crm_assets.plan import OCCASIONAL, SOURCES_OF, IngestRequest, source_ages
+from crm_assets.resources import warehouse_of
 from crm_assets.runs import (
     ACTIVE,
     BY_COMMAND,
@@ -187,7 +188,7 @@ def run_round(
             today = site.today().isoformat()
             request = IngestRequest(REFINE, (today,))
             done.outcomes.append(_execute(site, definitions, instance, REFINE, request))
-        done.receipts = [_settled(receipt, ops) for receipt in done.receipts]
+        done.receipts = [_settled(site, receipt, ops, done) for receipt in done.receipts]
         _note_incidents(site, ops, done)
         done.ages = source_ages(ops.loads())
         done.stale = _stale(ops.loads(), done, before)
@@ -299,16 +300,34 @@ def _execute(
     )
 
 
-def _settled(receipt: Receipt, ops: OpsStore) -> Receipt:
+def _settled(site: Site, receipt: Receipt, ops: OpsStore, done: Round) -> Receipt:
     """A receipt after the round: landed, refused with the reason, or still waiting."""
     load = {load.slice: load for load in ops.loads(receipt.source)}.get(receipt.slice or "")
     if load is None or load.status == "received":
         return receipt
     if load.status == "refused":
         return replace(receipt, note=f"recusado: {load.reason}", refused=True)
-    return replace(
-        receipt, note=f"importado: {load.rows} linhas, {load.rejected} células não lidas"
+    note = f"importado: {load.rows} linhas, {load.rejected} células não lidas"
+    if load.source == MANYCHAT and any(o.stage == REFINE and o.ok for o in done.outcomes):
+        mine = f"{MANYCHAT}:{load.slice}:"
+        people = warehouse_of(site.settings, site.tenant).read(_PEOPLE, {"mine": mine}).row(0)
+        note += "; {} pessoas novas, {} já conhecidas, {} sem e-mail nem telefone".format(*people)
+    return replace(receipt, note=note)
+
+
+_PEOPLE = """
+    WITH current AS (
+        SELECT record_id, customer_id, starts_with(record_id, $mine) AS is_mine
+        FROM silver.contact_records
+        LEFT JOIN (FROM silver.customer_xref WHERE valid_to IS NULL) USING (record_id)
+    ), people AS (
+        SELECT customer_id, bool_and(is_mine) AS is_new FROM current GROUP BY customer_id
+        HAVING bool_or(is_mine) AND customer_id IS NOT NULL
     )
+    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new),
+           (SELECT count(*) FROM current WHERE is_mine AND customer_id IS NULL)
+    FROM people
+"""
 
 
 def _note_missed_day(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> None:

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from crm_resources.hotmart.sandbox import SandboxServer
 
 # Before anything of ours is imported: no .env of the developer, no data of the checkout.
-for _name in [
-    n for n in os.environ if n.startswith(("CRM_", "HOTMART_", "ENVIRONMENT", "ALERT_", "SMTP_"))
-]:
+_OURS = ("CRM_", "HOTMART_", "MANYCHAT_", "ENVIRONMENT", "SCHEDULE_", "ALERT_", "SMTP_")
+for _name in [name for name in os.environ if name.startswith(_OURS)]:
     if _name != "CRM_FULL":
         del os.environ[_name]
 os.environ["PYTHON_DOTENV_DISABLED"] = "1"

@@ -68,9 +68,7 @@ class HotmartCommissions(_Received):
     """One row per commission of a transaction, from `sales/commissions`."""
 
     transaction: str = pa.Field(str_matches=r"^\S+$", description="transaction code")
-    source: str = pa.Field(
-        nullable=True, description="role of who earns it"
-    )
+    source: str = pa.Field(nullable=True, description="role of who earns it")
     value: Money = pa.Field(nullable=True, description="commission")
     currency: str = pa.Field(nullable=True, description="its currency, ISO 4217")
     user_ucode: str = pa.Field(nullable=True, description="id of who earns it at Hotmart")
@@ -89,9 +87,7 @@ class HotmartPriceDetails(_Received):
     interest_value: Money = pa.Field(nullable=True, description="instalment interest")
     coupon_code: str = pa.Field(nullable=True, description="coupon")
     coupon_value: Rate = pa.Field(nullable=True, description="the coupon's discount, as received")
-    conversion_rate: Rate = pa.Field(
-        nullable=True, description="buyer's currency per offer's"
-    )
+    conversion_rate: Rate = pa.Field(nullable=True, description="buyer's currency per offer's")
 
 
 class HotmartSubscriptionTransactions(_Received):
@@ -101,12 +97,8 @@ class HotmartSubscriptionTransactions(_Received):
     subscription_id: str = pa.Field(nullable=True, description="subscription")
     subscriber_code: str = pa.Field(nullable=True, description="buyer and product")
     subscription_status: str = pa.Field(nullable=True, description="status of the subscription")
-    billing_type: str = pa.Field(
-        nullable=True, description="kind of billing"
-    )
-    status: str = pa.Field(
-        nullable=True, description="status, this endpoint's spelling"
-    )
+    billing_type: str = pa.Field(nullable=True, description="kind of billing")
+    status: str = pa.Field(nullable=True, description="status, this endpoint's spelling")
     ordered_at: Instant = pa.Field(nullable=True, description="order date")
     approved_at: Instant = pa.Field(nullable=True, description="approval date")
     refunded_at: Instant = pa.Field(nullable=True, description="refund or chargeback")
@@ -115,9 +107,7 @@ class HotmartSubscriptionTransactions(_Received):
     installment_number: int = pa.Field(nullable=True, description="number of instalments")
     installment_type: str = pa.Field(nullable=True, description="kind of instalments")
     recurrence_number: int = pa.Field(nullable=True, description="which charge")
-    recurrence_status: str = pa.Field(
-        nullable=True, description="how it stands"
-    )
+    recurrence_status: str = pa.Field(nullable=True, description="how it stands")
     recurrence_started_at: Instant = pa.Field(nullable=True, description="start of the period")
     delay_days: int = pa.Field(nullable=True, description="days late")
     price_value: Money = pa.Field(nullable=True, description="price without interest")
@@ -156,9 +146,7 @@ class HotmartSubscriptions(_Received):
     plan_id: str = pa.Field(nullable=True, description="plan id")
     plan_name: str = pa.Field(nullable=True, description="plan")
     period_days: int = pa.Field(nullable=True, description="7, 30, 60, 90, 180 or 360")
-    max_charge_cycles: int = pa.Field(
-        nullable=True, description="charges; empty = no end"
-    )
+    max_charge_cycles: int = pa.Field(nullable=True, description="charges; empty = no end")
     product_id: str = pa.Field(nullable=True, description="product id")
     product_name: str = pa.Field(nullable=True, description="product name")
     price_value: Money = pa.Field(nullable=True, description="price of a charge")

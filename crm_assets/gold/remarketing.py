@@ -111,6 +111,7 @@ def remarketing_assets(site: Site) -> list[dg.AssetsDefinition]:
 def _write(
     site: Site, days: list[date], today: date, log: pl.DataFrame, tx: Transaction
 ) -> dict[str, Metadata]:
+    tx.execute(_RESTORED, log=log)
     tx.execute(_SURVIVORS)
     tx.execute(_OUTCOMES, {"today": today}, log=log)
     selects = today in days and not tx.scalar(_SELECTED_BEFORE, {"today": today}, log=log)
@@ -251,6 +252,19 @@ _INSIDE_WINDOWS = """
         JOIN silver.contact_history AS history ON history.customer_id = ids.customer_id
         WHERE history.counts AND batch_date - history.day < $since_contact
     )
+"""
+# The days that a lost warehouse took with it, as far as the log remembers them.
+_RESTORED = """
+    INSERT INTO gold.remarketing_batches BY NAME
+    SELECT log.day AS batch_date, split_part(idempotency_key, ':', 3)::BIGINT AS position,
+           history.customer_id, name, email, phone, coalesce(audiences, []) AS audiences,
+           'restaurado' AS reason, outcome AS status
+    FROM log
+    JOIN silver.contact_history AS history ON contact_id = 'acao:' || log.id
+    LEFT JOIN silver.customer_ids AS ids ON ids.customer_id = history.customer_id
+    LEFT JOIN silver.customers AS customers ON customers.customer_id = ids.survivor_id
+    WHERE log.kind = 'batch_selected'
+      AND log.day NOT IN (SELECT batch_date FROM gold.remarketing_batches)
 """
 _SURVIVORS = """
     UPDATE gold.remarketing_batches AS batches SET customer_id = ids.survivor_id

@@ -37,7 +37,7 @@ INSTALMENT_MODES = ("SMART_INSTALLMENT", "SMART_RECOVERY", "MULTIPLE_PAYMENTS")
 
 API_COLUMNS = (
     "transaction", "status", "ordered_at", "approved_at", "product_id", "product_name",
-    "price_value", "price_currency", "payment_type", "installments", "recurrence_number",
+    "price_value", "price_currency", "installments", "recurrence_number",
     "commission_as", "extracted_at", "slice",
 )  # fmt: skip
 """What an export of Hotmart's panel says of a sale as well as the API does."""
@@ -57,7 +57,7 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
     return f"""
         WITH from_api AS (
             SELECT {", ".join(API_COLUMNS)},
-                   is_subscription, payment_mode, fee_total, fee_base, fee_currency
+                   payment_type, is_subscription, payment_mode, fee_total, fee_base, fee_currency
             FROM bronze.hotmart_transactions
             QUALIFY {_NEWEST} = 1
         ), from_exports AS (

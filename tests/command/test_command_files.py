@@ -56,7 +56,10 @@ def test_an_import_is_followed_by_refine(ran, tmp_path):
     file.write_text(NEW)
     said = ran("import", "manychat", file)
     assert (said.code, said.err) == (0, "")
-    assert "arquivo novos.csv: importado: 3 linhas, 1 células não lidas" in said.out
+    assert (
+        "arquivo novos.csv: importado: 3 linhas, 1 células não lidas; "
+        "1 pessoas novas, 1 já conhecidas, 1 sem e-mail nem telefone"
+    ) in said.out
     assert "bronze.manychat_contacts 3" in said.out
     assert "Clientes: 34" in said.out
     assert "✓ hotmart" not in said.out
@@ -275,9 +278,9 @@ def test_an_audience_file(ran):
     assert said.code == 0
     path, counts = said.out.splitlines()
     assert path == f"{ran.home}/output/prd/default/publico/publico_ilpi_2026-03-15.csv"
-    assert counts.startswith("6 pessoas, 0 fora")
+    assert counts.startswith("7 pessoas, 0 fora")
     lines = Path(path).read_text().splitlines()
-    assert (lines[0], len(lines)) == ("name,email,phone,country,state,value", 7)
+    assert (lines[0], len(lines)) == ("name,email,phone,country,state,value", 8)
 
 
 def test_an_audience_for_excel(ran):

@@ -18,7 +18,10 @@ from crm_assets.checks.silver import ContactHistory, Customers, Sales
 from crm_assets.gold.remarketing import _outside_windows, _within_limit, _write
 
 D = date(2026, 3, 15)
-LOG = pl.Schema({"kind": pl.String, "day": pl.Date, "customer_id": pl.String})
+LOG = pl.Schema(
+    {"kind": pl.String, "day": pl.Date, "customer_id": pl.String}
+    | {"id": pl.Int64, "idempotency_key": pl.String}
+)
 
 
 def days_before(days, at="12:00"):
@@ -69,7 +72,8 @@ class House(Lake):
         """One refine run; returns the ids of the day's batch in their order."""
         tenant = site(now or local(f"{D} 09:00"), remarketing=rules)
         today = tenant.settings.today(tenant.tenant.timezone)
-        log = pl.DataFrame(self.log, schema=LOG, orient="row")
+        numbered = ((*said, number, "") for number, said in enumerate(self.log, start=1))
+        log = pl.DataFrame(list(numbered), schema=LOG, orient="row")
         self.told = _write(tenant, days or [today], today, log, self.tx)
         assert self.keeps("gold.remarketing_batches", RemarketingBatches)
         assert _within_limit(self.tx).passed

@@ -12,7 +12,10 @@ from lake import Lake, local, site
 from crm_assets.gold import audiences, remarketing
 from crm_assets.silver import contacts, customers, records, sales, xref
 
-LOG = pl.Schema({"kind": pl.String, "day": pl.Date, "customer_id": pl.String})
+LOG = pl.Schema(
+    {"kind": pl.String, "day": pl.Date, "customer_id": pl.String}
+    | {"id": pl.Int64, "idempotency_key": pl.String}
+)
 DAY = timedelta(days=1)
 NOW = local("2026-03-15 09:00")
 

@@ -401,9 +401,7 @@ def test_a_refund_happened_when_we_were_told_else_when_we_saw_it(
 # --- exports of Hotmart's panel (rules 8) --------------------------------------------------------
 
 EXPORTED = {
-    name: value
-    for name, value in SALE.items()
-    if not name.startswith(("fee_", "is_")) and name != "payment_mode"
+    name: value for name, value in SALE.items() if not name.startswith(("fee_", "is_", "payment_"))
 } | {"transaction": "HP0000000009", "line": 2}
 
 
