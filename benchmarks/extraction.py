@@ -164,7 +164,7 @@ async def _read_bare(asked: list[Any], url: str) -> int:
 
 def _asked(site: Any) -> list[Any]:
     """Endpoint and windows of everything that the first round of sales reads."""
-    from crm_assets.automation import plan
+    from crm_assets.automation.jobs import plan
     from crm_assets.bronze.hotmart import LANDINGS
     from crm_assets.plan import HOTMART_SOURCES, Landed
     from crm_assets.slices import zone

@@ -152,7 +152,7 @@ def backfill_run() -> dict[str, Any]:
 def backfill_by_hand() -> dict[str, Any]:
     """Seconds of the same reads and landings without Dagster, contracts checked."""
     from benchmarks.by_hand import run_by_hand
-    from crm_assets.automation import landed, plan
+    from crm_assets.automation.jobs import landed, plan
 
     with opened() as (site, definitions, instance):
         job = definitions.resolve_job_def("hotmart")

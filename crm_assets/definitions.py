@@ -12,7 +12,7 @@ import warnings
 
 import dagster as dg
 
-from crm_assets.automation import automation
+from crm_assets.automation.jobs import automation
 from crm_assets.bronze.actions import action_assets
 from crm_assets.bronze.hotmart import hotmart_assets
 from crm_assets.bronze.hotmart_csv import hotmart_csv_assets

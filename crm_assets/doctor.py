@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 
+from crm_assets.automation.notify import senders
 from crm_assets.bronze.manychat_sheet import Patience, SheetError, read_sheet, sheet_address
-from crm_assets.notify import senders
 from crm_assets.resources import hotmart_resource
 from crm_assets.settings import Environment, Settings
 from crm_assets.tenants import Tenant

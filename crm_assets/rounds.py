@@ -15,16 +15,10 @@ from time import monotonic, sleep
 
 import dagster as dg
 
-from crm_assets.alerts import DAILY, DAILY_LATE, RUN_FAILED, last_due
-from crm_assets.automation import SOURCES, landed, plan
-from crm_assets.bronze.ledger import recover
-from crm_assets.bronze.manychat_inbox import arrivals, look, settled
-from crm_assets.bronze.manychat_sheet import SHEET_FAILED, SheetError, receive_sheet
-from crm_assets.bronze.receiving import FILE_SOURCES, MANYCHAT, Receipt, receive
-from crm_assets.notify import deliver, report
-from crm_assets.plan import OCCASIONAL, SOURCES_OF, IngestRequest, source_ages
-from crm_assets.resources import warehouse_of
-from crm_assets.runs import (
+from crm_assets.automation.alerts import DAILY, DAILY_LATE, RUN_FAILED, last_due
+from crm_assets.automation.jobs import SOURCES, landed, plan
+from crm_assets.automation.notify import deliver, report
+from crm_assets.automation.runs import (
     ACTIVE,
     BY_COMMAND,
     BY_TAG,
@@ -34,10 +28,16 @@ from crm_assets.runs import (
     last_green,
     sentences,
 )
+from crm_assets.automation.watch import REFINE, daily_stages, note_lateness
+from crm_assets.bronze.ledger import recover
+from crm_assets.bronze.manychat_inbox import arrivals, look, settled
+from crm_assets.bronze.manychat_sheet import SHEET_FAILED, SheetError, receive_sheet
+from crm_assets.bronze.receiving import FILE_SOURCES, MANYCHAT, Receipt, receive
+from crm_assets.bronze.undo import take_out
+from crm_assets.plan import OCCASIONAL, SOURCES_OF, IngestRequest, source_ages
+from crm_assets.resources import warehouse_of
 from crm_assets.settings import SettingsError
 from crm_assets.steps import Site, refine_pool
-from crm_assets.undo import take_out
-from crm_assets.watch import REFINE, daily_stages, note_lateness
 from crm_resources.locks import Busy, hold
 from crm_resources.ops import Load, OpsStore
 

@@ -25,8 +25,8 @@ def send_test(tenant: TenantOption = None) -> None:
 
     Exemplo: crm alerts test
     """
-    from crm_assets.alerts import trial_message
-    from crm_assets.notify import senders
+    from crm_assets.automation.alerts import trial_message
+    from crm_assets.automation.notify import senders
     from crm_resources.alerts import SendError
 
     settings = load_settings()

@@ -103,8 +103,8 @@ def status(tenant: TenantOption = None) -> None:
 
     Exemplo: crm status
     """
+    from crm_assets.automation.notify import undelivered
     from crm_assets.gold.summary import published
-    from crm_assets.notify import undelivered
     from crm_assets.plan import refused_files, source_ages
 
     settings = load_settings()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from crm_assets.alerts import age as time_since
+from crm_assets.automation.alerts import age as time_since
 from crm_assets.bronze.manychat_inbox import arrivals
 from crm_assets.bronze.manychat_sheet import sheet_address
 from crm_assets.bronze.receiving import digest_of, read_file

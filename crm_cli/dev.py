@@ -28,7 +28,7 @@ def dev(
 
     Exemplo: crm dev --port 3000
     """
-    from crm_assets.alerts import next_due
+    from crm_assets.automation.alerts import next_due
 
     settings = load_settings()
     tenants = chosen_tenants(settings, None)

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 modules=(
     crm_assets.contact
-    crm_assets.alerts
+    crm_assets.automation.alerts
     crm_assets.plan
     crm_assets.plots
     crm_assets.settings

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_assets.alerts import (
+from crm_assets.automation.alerts import (
     Situation,
     after_failure,
     after_sent,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crm_assets.alerts import age, late_detail, trial_message
+from crm_assets.automation.alerts import age, late_detail, trial_message
 from crm_assets.settings import Environment
 from crm_assets.tenants import build_tenant_model
 

@@ -5,7 +5,7 @@ from datetime import datetime
 import dagster as dg
 from world import World
 
-from crm_assets.runs import STAGE_TAG, TENANT_TAG
+from crm_assets.automation.runs import STAGE_TAG, TENANT_TAG
 
 TICK = datetime.fromisoformat("2026-03-15T02:00:00-03:00")
 

@@ -19,7 +19,6 @@ TABLES: dict[str, type[Contract]] = {
     "bronze.hotmart_subscription_transactions": bronze.HotmartSubscriptionTransactions,
     "bronze.hotmart_subscriptions": bronze.HotmartSubscriptions,
     "bronze.hotmart_csv": bronze.HotmartCsv,
-    "bronze.hotmart_csv": bronze.HotmartCsv,
     "bronze.manychat_contacts": bronze.ManychatContacts,
     "bronze.crm_actions": bronze.CrmActions,
     "silver.contact_records": silver.ContactRecords,

@@ -13,15 +13,15 @@ from receivers import smtp_server, webhook_receiver
 from standardwebhooks import Webhook
 from world import World
 
-from crm_assets.alerts import (
+from crm_assets.automation.alerts import (
     Situation,
     after_sent,
 )
-from crm_assets.notify import deliver, undelivered
-from crm_assets.runs import STAGE_TAG, TENANT_TAG
+from crm_assets.automation.notify import deliver, undelivered
+from crm_assets.automation.runs import STAGE_TAG, TENANT_TAG
+from crm_assets.automation.watch import watch
 from crm_assets.settings import Environment
 from crm_assets.tenants import build_tenant_model
-from crm_assets.watch import watch
 from crm_resources.ops import OpsStore
 from crm_resources.ops.resource import OpsResource
 

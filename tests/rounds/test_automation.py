@@ -5,9 +5,9 @@ import pytest
 from ticks import daily, noted, repository, run, tick
 from world import World
 
-from crm_assets.automation import SOURCES
+from crm_assets.automation.jobs import SOURCES
+from crm_assets.automation.runs import BY_COMMAND, BY_TAG, STAGE_TAG, TENANT_TAG
 from crm_assets.plan import RANGE_END_TAG, RANGE_START_TAG, WINDOW_START_TAG
-from crm_assets.runs import BY_COMMAND, BY_TAG, STAGE_TAG, TENANT_TAG
 from crm_resources.hotmart.sandbox import Faults
 from crm_resources.ops import Action
 

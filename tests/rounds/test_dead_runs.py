@@ -5,8 +5,8 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from crm_assets.automation.runs import BY_COMMAND, BY_TAG, TENANT_TAG
 from crm_assets.rounds import bury_dead_runs
-from crm_assets.runs import BY_COMMAND, BY_TAG, TENANT_TAG
 
 OURS = {TENANT_TAG: "default", BY_TAG: BY_COMMAND}
 Status = dg.DagsterRunStatus

@@ -9,8 +9,8 @@ import pytest
 from ticks import TICK, daily, noted, report, run, tick
 from world import SAMPLE
 
+from crm_assets.automation.runs import BY_COMMAND, BY_TAG, ROUND_TAG
 from crm_assets.plan import RANGE_END_TAG, RANGE_START_TAG
-from crm_assets.runs import BY_COMMAND, BY_TAG, ROUND_TAG
 from crm_assets.settings import CHECKOUT
 from crm_resources.hotmart.sandbox import Faults
 

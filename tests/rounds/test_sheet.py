@@ -6,8 +6,8 @@ import pytest
 from sheet_server import ANA, BIA, CANARY, LOGIN, QUICK, serving
 from ticks import repository, run, tick
 
-from crm_assets import rounds, undo
-from crm_assets.bronze import manychat_sheet
+from crm_assets import rounds
+from crm_assets.bronze import manychat_sheet, undo
 from crm_assets.bronze.manychat_sheet import SHEET_NAME
 
 CONTACTS = "SELECT email, slice FROM bronze.manychat_contacts ORDER BY extracted_at, line"

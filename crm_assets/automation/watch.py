@@ -9,7 +9,7 @@ from datetime import datetime
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from crm_assets.alerts import (
+from crm_assets.automation.alerts import (
     DAILY,
     DAILY_LATE,
     LATE_AFTER,
@@ -18,9 +18,8 @@ from crm_assets.alerts import (
     last_due,
     late_detail,
 )
-from crm_assets.notify import deliver, report
-from crm_assets.plan import RANGE_START_TAG
-from crm_assets.runs import (
+from crm_assets.automation.notify import deliver, report
+from crm_assets.automation.runs import (
     FAILURES,
     FINISHED,
     ROUND_TAG,
@@ -29,6 +28,7 @@ from crm_assets.runs import (
     runs_of,
     sentences,
 )
+from crm_assets.plan import RANGE_START_TAG
 from crm_assets.steps import Site
 from crm_resources.ops import OpsStore
 

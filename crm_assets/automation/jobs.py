@@ -15,10 +15,21 @@ from datetime import datetime
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from crm_assets.alerts import RUN_FAILED
+from crm_assets.automation.alerts import RUN_FAILED
+from crm_assets.automation.files import contact_files_sensor, contact_sheet_sensor
+from crm_assets.automation.notify import report
+from crm_assets.automation.runs import (
+    ACTIVE,
+    BY_COMMAND,
+    BY_TAG,
+    ROUND_TAG,
+    STAGE_TAG,
+    TENANT_TAG,
+    job_name,
+    runs_of,
+)
+from crm_assets.automation.watch import watch
 from crm_assets.bronze.receiving import FILE_SOURCES, MANYCHAT
-from crm_assets.file_sensors import contact_files_sensor, contact_sheet_sensor
-from crm_assets.notify import report
 from crm_assets.plan import (
     HOTMART_SOURCES,
     SOURCES_OF,
@@ -30,19 +41,8 @@ from crm_assets.plan import (
     plan_hotmart,
     refine_reason,
 )
-from crm_assets.runs import (
-    ACTIVE,
-    BY_COMMAND,
-    BY_TAG,
-    ROUND_TAG,
-    STAGE_TAG,
-    TENANT_TAG,
-    job_name,
-    runs_of,
-)
 from crm_assets.settings import SettingsError
 from crm_assets.steps import Site
-from crm_assets.watch import watch
 from crm_resources.ops import OpsStore
 
 SOURCES = tuple(SOURCES_OF)

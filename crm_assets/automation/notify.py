@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta
 
-from crm_assets.alerts import Situation, after_failure, after_sent, same_cause
+from crm_assets.automation.alerts import Situation, after_failure, after_sent, same_cause
 from crm_assets.plan import source_ages
 from crm_assets.settings import AlertSettings, Settings
 from crm_assets.slices import zone

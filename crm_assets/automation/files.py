@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from crm_assets.automation.notify import report
 from crm_assets.bronze.manychat_inbox import Arrival, arrivals, look, settled
 from crm_assets.bronze.manychat_sheet import SHEET_FAILED, SheetError, receive_sheet
 from crm_assets.bronze.receiving import MANYCHAT, receive
-from crm_assets.notify import report
 from crm_assets.plan import Landed, plan_files
 from crm_assets.steps import Site
 from crm_resources.ops import OpsStore
