@@ -21,7 +21,7 @@ from pandera.engines import polars_engine
 
 from crm_resources.warehouse import Transaction
 
-ROWS_BY_PANDERA = 1_000_000
+ROWS_BY_PANDERA = 100_000
 
 Instant = Annotated[polars_engine.DateTime, True, None, "us"]
 Money = Annotated[polars_engine.Decimal, 18, 2]

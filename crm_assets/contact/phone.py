@@ -9,7 +9,13 @@ from typing import Final
 
 import polars as pl
 
-from crm_assets.contact.phone_abroad import REGIONS, Answer, abroad_pattern, read_abroad
+from crm_assets.contact.phone_abroad import (
+    REGIONS,
+    Answer,
+    abroad_pattern,
+    answers_by_plan,
+    read_abroad,
+)
 from crm_assets.contact.placeholders import fold_text, is_missing_text
 
 _AREA_CODES: Final = {
@@ -362,11 +368,17 @@ def _best_of_cell(numbers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ask_library(cells: pl.DataFrame) -> pl.DataFrame:
-    """Add the library's answer to each row, asking once per distinct question."""
+    """Add the answer to each row: by the plain plans, else by the library, once per question."""
     question = ["dialled", "hint", "guess"]
     cells = cells.with_columns(guess=pl.col("national").is_null() & pl.col("unbracketed"))
-    distinct = cells.select(question).unique(maintain_order=True)
-    answers = [read_abroad(*row) for row in distinct.iter_rows()]
+    distinct = (
+        cells.select(question)
+        .unique(maintain_order=True)
+        .with_columns(answers_by_plan(pl.col("dialled")))
+    )
+    told = distinct.filter(pl.col("e164").is_not_null())
+    unsure = distinct.filter(pl.col("e164").is_null()).select(question)
+    answers = [read_abroad(*row) for row in unsure.iter_rows()]
     columns = pl.DataFrame(answers, schema=dict.fromkeys(Answer._fields, pl.String), orient="row")
-    known = pl.concat([distinct, columns], how="horizontal")
+    known = pl.concat([told, pl.concat([unsure, columns], how="horizontal")])
     return cells.join(known, on=question, how="left", nulls_equal=True, maintain_order="left")

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 import phonenumbers
+import polars as pl
 from phonenumbers import (
     COUNTRY_CODE_TO_REGION_CODE,
     NumberParseException,
@@ -26,6 +27,17 @@ _KINDS: Final = {
     PhoneNumberType.PERSONAL_NUMBER: "personal_number",
     PhoneNumberType.PAGER: "pager",
 }
+
+_OTHER_KINDS: Final = (
+    "premium_rate",
+    "toll_free",
+    "shared_cost",
+    "voip",
+    "personal_number",
+    "pager",
+    "uan",
+    "voicemail",
+)
 
 
 class Answer(NamedTuple):
@@ -106,6 +118,85 @@ def _answer(number: PhoneNumber) -> Answer:
         kind=_KINDS[plan],
         region=phonenumbers.region_code_for_number(number),
     )
+
+
+class _Plans(NamedTuple):
+    """Patterns of `+` and digits, of the countries that have a calling code of their own.
+
+    Attributes:
+        code: the calling code, as its group.
+        mobile: numbers that the country's plan gives to mobiles.
+        landline: those it gives to landlines.
+        other: those of other kinds, and whatever else only `read_abroad` may judge.
+        regions: region by calling code.
+    """
+
+    code: str
+    mobile: str
+    landline: str
+    other: str
+    regions: dict[str, str]
+
+
+@cache
+def _plans() -> _Plans:
+    """What tells most foreign numbers without asking the library one by one."""
+    regions = {
+        str(code): regions[0]
+        for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()
+        if len(regions) == 1 and regions[0] in REGIONS and code != 55
+    }
+    plans = {code: PhoneMetadata.metadata_for_region(region) for code, region in regions.items()}
+
+    def pattern(*kinds: str) -> str:
+        parts = [
+            f"{code}(?:{desc.national_number_pattern})"
+            for code, plan in plans.items()
+            for kind in kinds
+            if (desc := getattr(plan, kind)) is not None and desc.national_number_pattern
+        ]
+        return f"(?:{'|'.join(parts)})".replace(r"\d", "[0-9]")
+
+    code = f"^[+]({'|'.join(regions)})"
+    equal = "|".join(f"{digit}+" for digit in "123456789")
+    return _Plans(
+        code=code,
+        mobile=f"^[+]{pattern('mobile')}$",
+        landline=f"^[+]{pattern('fixed_line')}$",
+        other=f"{code}(?:0|(?:{equal})$)|^[+]{pattern(*_OTHER_KINDS)}$",
+        regions=regions,
+    )
+
+
+def answers_by_plan(dialled: pl.Expr) -> list[pl.Expr]:
+    """Answer in columns what is written with `+` and told by the plan of one country.
+
+    Args:
+        dialled: Digits, with `+` in front if it was written.
+
+    Returns:
+        The columns of `Answer`, as `read_abroad` would fill them; null where it must be asked.
+    """
+    plan = _plans()
+    mobile, landline = dialled.str.contains(plan.mobile), dialled.str.contains(plan.landline)
+    told = (mobile | landline) & ~dialled.str.contains(plan.other)
+    kind = (
+        pl.when(mobile & landline)
+        .then(pl.lit("mobile_or_landline"))
+        .when(mobile)
+        .then(pl.lit("mobile"))
+        .otherwise(pl.lit("landline"))
+    )
+    region = dialled.str.extract(plan.code).replace_strict(
+        plan.regions, default=None, return_dtype=pl.String
+    )
+    found = pl.when(told)
+    return [
+        found.then(dialled).alias("e164"),
+        found.then(kind).alias("kind"),
+        found.then(region).alias("region"),
+        pl.lit(None, dtype=pl.String).alias("reason"),
+    ]
 
 
 @cache
