@@ -7,8 +7,8 @@ SQL files of the migrations folder.
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -113,41 +113,6 @@ class Transaction:
             )
         return inserted
 
-    def replace_window(
-        self,
-        table: str,
-        frame: Frame,
-        column: str,
-        start: datetime,
-        end: datetime,
-        *,
-        where: Mapping[str, object] | None = None,
-    ) -> int:
-        """Replace the rows of the window actually read (rules 1.2); return how many came in.
-
-        A row of the frame outside the window, or without instant, is inserted as well, but no
-        later replacement of this window finds it: the caller decides what such a row means.
-
-        Args:
-            table: The table to write.
-            frame: The new rows.
-            column: The instant column (TIMESTAMPTZ) that is compared.
-            start: First instant of the window, aware, inclusive.
-            end: Last instant of the window, aware, inclusive.
-            where: Further columns the deleted rows must equal.
-
-        Raises:
-            ValueError: A bound has no time zone or the window ends before it starts.
-        """
-        if start.tzinfo is None or end.tzinfo is None or end < start:
-            raise ValueError(f"{table}: a janela de {column} precisa de início ≤ fim, com fuso.")
-        also = where or {}
-        inside = " AND ".join(
-            [f"{_quote(column)} BETWEEN ? AND ?", *(f"{_quote(key)} = ?" for key in also)]
-        )
-        self.execute(f"DELETE FROM {_table(table)} WHERE {inside}", [start, end, *also.values()])
-        return self.append(table, frame)
-
     def replace_table(
         self, table: str, source: Frame | str, params: Params = None, **frames: Frame
     ) -> int:
@@ -201,8 +166,24 @@ class Warehouse(DuckDBResource):
             NewerWarehouseError: The file has migrations this program does not know.
             BadValueError: A value did not fit its column.
         """
-        with self.get_connection(purpose) as connection, _transaction(connection):
-            yield Transaction(connection)
+        with self.session(purpose) as begin, begin() as tx:
+            yield tx
+
+    @contextmanager
+    def session(self, purpose: str) -> Iterator[Callable[[], AbstractContextManager[Transaction]]]:
+        """Hold the warehouse for several transactions, one after the other; as `write` otherwise.
+
+        Yields:
+            What begins the next transaction.
+        """
+        with self.get_connection(purpose) as connection:
+
+            @contextmanager
+            def begin() -> Iterator[Transaction]:
+                with _transaction(connection):
+                    yield Transaction(connection)
+
+            yield begin
 
     def read(self, sql: str, params: Params = None) -> pl.DataFrame:
         """Return the rows of a SELECT, read in a short read-only transaction."""

@@ -7,7 +7,8 @@ already committed are reported as materialised before the run fails (design 6).
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -50,6 +51,11 @@ from crm_resources.hotmart import (
 from crm_resources.hotmart.resource import HotmartResource, MissingSetting
 from crm_resources.ops import Load
 from crm_resources.warehouse import Transaction
+
+Begin = Callable[[], AbstractContextManager[Transaction]]
+
+LANDED_TOGETHER = 10
+"""Slices that share one opening of the warehouse, which costs more than their rows."""
 
 SETTLING = timedelta(minutes=1)
 """The current slice ends this long before the run began, so that its count stands still."""
@@ -225,14 +231,33 @@ class _SliceRun:
     async def read(self, windows: Mapping[str, Window]) -> None:
         """Read and land every window; a failing one does not stop the others."""
         hotmart: HotmartResource = self.site.resource(self.context, "hotmart")
+        ready: dict[str, WindowRead] = {}
         async with hotmart.client() as client:
             async for key, outcome in client.read_windows(self.landing.endpoint, windows):
                 if isinstance(outcome, HotmartError):
                     self.report.fail(key, outcome)
                 else:
-                    self._land(key, outcome)
+                    ready[key] = outcome
+                if len(ready) == LANDED_TOGETHER:
+                    await asyncio.to_thread(self._land_all, ready)
+                    ready = {}
+        self._land_all(ready)
 
-    def _land(self, key: str, read: WindowRead) -> None:
+    def _land_all(self, ready: Mapping[str, WindowRead]) -> None:
+        """Land answers in one opening of the warehouse; each commits by itself."""
+        if not ready:
+            return
+        waiting = dict(ready)
+        try:
+            with self.site.warehouse(self.context).session(self.landing.source) as begin:
+                for key, read in ready.items():
+                    self._land(begin, key, read)
+                    del waiting[key]
+        except DATABASE_ERRORS as error:
+            for key in waiting:
+                self.report.fail(key, error)
+
+    def _land(self, begin: Begin, key: str, read: WindowRead) -> None:
         month = month_window(date.fromisoformat(key), zone(self.site.tenant))
         settled = self.began_at - self.landing.endpoint.staleness
         load = Load(
@@ -248,7 +273,7 @@ class _SliceRun:
             at=self.began_at,
         )
         try:
-            with self.site.warehouse(self.context).write(f"{self.landing.source} {key}") as tx:
+            with begin() as tx:
                 load, gone = land(
                     tx, self.landing, read.items, load, partial=bool(read.refused_statuses)
                 )

@@ -2,7 +2,8 @@ import os
 import stat
 import time
 import traceback
-from datetime import UTC, date, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -85,38 +86,16 @@ def test_the_last_write_of_every_slice_is_what_is_there(warehouse, writes):
     assert rows == expected
 
 
-MILLISECOND = timedelta(milliseconds=1)
-START = datetime(2025, 1, 10, tzinfo=SAO_PAULO)
-END = datetime(2025, 1, 11, tzinfo=SAO_PAULO) - MILLISECOND
-
-
-@pytest.mark.parametrize(
-    ("instant", "replaced"),
-    [
-        (START - MILLISECOND, False),
-        (START, True),
-        (START.astimezone(UTC), True),
-        (END, True),
-        (END + MILLISECOND, False),
-    ],
-)
-def test_a_window_includes_both_ends(warehouse, instant, replaced):
-    with warehouse.write("teste") as tx:
-        tx.append("bronze.sales", sales("2025-01", 1, at=instant))
-        tx.append("bronze.sales", sales("other", 2, at=START))
-        new = sales("2025-01", 3, at=START)
-        assert tx.replace_window("bronze.sales", new, "ordered_at", START, END, where=MONTH) == 1
-    kept = [] if replaced else [("2025-01", 1)]
-    assert stored(warehouse) == [*kept, ("2025-01", 3), ("other", 2)]
-
-
-@pytest.mark.parametrize(
-    ("start", "end"),
-    [(END, START), (START.replace(tzinfo=None), END), (START, datetime(2026, 1, 1))],
-)
-def test_a_window_needs_zones_and_order(warehouse, start, end):
-    with pytest.raises(ValueError, match="janela"), warehouse.write("teste") as tx:
-        tx.replace_window("bronze.sales", sales("2025-01"), "ordered_at", start, end)
+def test_each_transaction_of_a_session_stands_for_itself(warehouse):
+    with warehouse.session("teste") as begin:
+        with begin() as tx:
+            tx.append("bronze.sales", sales("a", 1))
+        with suppress(ZeroDivisionError), begin() as tx:
+            tx.append("bronze.sales", sales("b", 2))
+            raise ZeroDivisionError
+        with begin() as tx:
+            tx.append("bronze.sales", sales("c", 3))
+    assert stored(warehouse) == [("a", 1), ("c", 3)]
 
 
 def test_a_table_is_replaced_from_a_frame_a_select_or_itself(warehouse):
