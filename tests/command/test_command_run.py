@@ -124,6 +124,7 @@ def test_a_fault_in_the_tenant_file_keeps_its_place_in_the_message(crm, tmp_path
     assert "tenants.acme.currency: precisa ser o código de uma moeda" in said.err
 
 
+@pytest.mark.slow
 def test_a_missing_credential_is_named_and_refine_is_done(ran, sandbox):
     sandbox.sandbox.answers.clear()
     said = ran("run", HOTMART_CLIENT_SECRET="")
@@ -159,6 +160,7 @@ def test_a_refused_credential_names_every_source_that_is_stale_and_its_age(ran):
     assert "segredo-errado" not in said.out + said.err
 
 
+@pytest.mark.slow
 def test_one_endpoint_that_fails_is_the_only_stale_source(ran, sandbox, monkeypatch):
     answer = sandbox.sandbox._answer
 

@@ -15,9 +15,9 @@ from crm_resources.ops import Action
 def test_the_schedule_requests_what_the_plan_says_as_ranges(world):
     data = daily(world)
     (request,) = data.run_requests
-    assert request.tags[RANGE_START_TAG] == "2025-01-01"
+    assert request.tags[RANGE_START_TAG] == "2025-06-01"
     assert request.tags[RANGE_END_TAG] == "2026-03-01"
-    assert request.run_key == "202603150200:2025-01-01"
+    assert request.run_key == "202603150200:2025-06-01"
 
 
 def test_what_the_schedule_requests_can_be_run(world, quick):

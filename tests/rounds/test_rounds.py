@@ -148,7 +148,7 @@ def materialize(world: World, job: str, **tags: str) -> dg.ExecuteInProcessResul
 
 @pytest.mark.slow
 def test_a_backfill_of_twelve_slices_is_one_run_with_metadata_per_slice(world):
-    tags = {RANGE_START_TAG: "2025-01-01", RANGE_END_TAG: "2025-12-01"}
+    tags = {RANGE_START_TAG: "2025-06-01", RANGE_END_TAG: "2025-12-01"}
     result = materialize(world, "hotmart", **tags)
     assert result.success
     found = {
@@ -240,6 +240,7 @@ def test_two_tenants_of_one_location_do_not_see_each_other(world, sandbox):
     )
 
 
+@pytest.mark.slow
 def test_a_removed_warehouse_is_filled_again(finished):
     """Nothing is taken for read that the warehouse does not hold; whoever was contacted, was."""
     finished.green()
@@ -264,6 +265,7 @@ def test_a_warehouse_put_back_from_a_copy_catches_up(finished, tmp_path):
     assert answers(later) == before
 
 
+@pytest.mark.slow
 def test_whoever_was_contacted_before_a_rebuild_is_not_contacted_again(finished):
     """The rebuilt master may know them by other ids: their keys find them."""
     finished.green()
