@@ -29,6 +29,7 @@ from crm_assets.automation.runs import (
     sentences,
 )
 from crm_assets.automation.watch import REFINE, daily_stages, note_lateness
+from crm_assets.bronze.hotmart import REFUSED_STATUSES
 from crm_assets.bronze.ledger import recover
 from crm_assets.bronze.manychat_inbox import arrivals, look, settled
 from crm_assets.bronze.manychat_sheet import SHEET_FAILED, SheetError, receive_sheet
@@ -283,8 +284,11 @@ def _execute(
         raise_on_error=False,
     )
     rows: dict[str, int] = {}
+    refused: set[str] = set()
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
+        if said := materialization.metadata.get(REFUSED_STATUSES):
+            refused.add(f"a Hotmart recusou o status {said.value}; o que já tínhamos dele ficou")
         count = materialization.metadata.get("dagster/row_count")
         if count is not None:
             table = ".".join(materialization.asset_key.path[-2:])
@@ -296,7 +300,7 @@ def _execute(
         rows,
         () if result.success else sentences(result.all_events),
         monotonic() - started,
-        request.note,
+        "; ".join(filter(None, (request.note, *sorted(refused)))),
     )
 
 
@@ -313,21 +317,6 @@ def _settled(site: Site, receipt: Receipt, ops: OpsStore, done: Round) -> Receip
         people = warehouse_of(site.settings, site.tenant).read(_PEOPLE, {"mine": mine}).row(0)
         note += "; {} pessoas novas, {} já conhecidas, {} sem e-mail nem telefone".format(*people)
     return replace(receipt, note=note)
-
-
-_PEOPLE = """
-    WITH current AS (
-        SELECT record_id, customer_id, starts_with(record_id, $mine) AS is_mine
-        FROM silver.contact_records
-        LEFT JOIN (FROM silver.customer_xref WHERE valid_to IS NULL) USING (record_id)
-    ), people AS (
-        SELECT customer_id, bool_and(is_mine) AS is_new FROM current GROUP BY customer_id
-        HAVING bool_or(is_mine) AND customer_id IS NOT NULL
-    )
-    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new),
-           (SELECT count(*) FROM current WHERE is_mine AND customer_id IS NULL)
-    FROM people
-"""
 
 
 def _note_missed_day(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> None:
@@ -374,3 +363,18 @@ def _stale(loads: Sequence[Load], done: Round, before: int) -> list[Stale]:
                 part = f"{len(missing)} de {len(asked)} partes"
                 found.append(Stale(source, min(ages, default=None), part))
     return found
+
+
+_PEOPLE = """
+    WITH current AS (
+        SELECT record_id, customer_id, starts_with(record_id, $mine) AS is_mine
+        FROM silver.contact_records
+        LEFT JOIN (FROM silver.customer_xref WHERE valid_to IS NULL) USING (record_id)
+    ), people AS (
+        SELECT customer_id, bool_and(is_mine) AS is_new FROM current GROUP BY customer_id
+        HAVING bool_or(is_mine) AND customer_id IS NOT NULL
+    )
+    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new),
+           (SELECT count(*) FROM current WHERE is_mine AND customer_id IS NULL)
+    FROM people
+"""

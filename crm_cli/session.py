@@ -53,7 +53,10 @@ def open_ops(settings: Settings, tenant: Tenant) -> OpsStore:
 
 
 def prepare_instance(settings: Settings) -> None:
-    """A lasting Dagster instance of this environment, with our dagster.yaml."""
+    """The folders where people drop files, and a lasting Dagster instance of this environment."""
+    for tenant in load_tenants(settings, os.environ).values():
+        folder = settings.input_folder(tenant.slug, "manychat")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = home / f".dagster.yaml.{os.getpid()}"

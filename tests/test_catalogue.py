@@ -103,7 +103,9 @@ def test_what_a_column_must_keep_is_beside_it():
     columns = {column.name: column for column in column_schema(RemarketingBatches).columns}
     assert columns["batch_date"].constraints == dg.TableColumnConstraints(nullable=False)
     assert columns["name"].constraints.nullable
-    assert columns["reason"].constraints.other == ["um de: nunca_contatado, contato_antigo, restaurado"]
+    assert columns["reason"].constraints.other == [
+        "um de: nunca_contatado, contato_antigo, restaurado"
+    ]
     rules = column_schema(RemarketingBatches).constraints
     assert rules.other == ["sem repetição: batch_date + position"]
     transaction = {c.name: c for c in column_schema(HotmartTransactions).columns}["transaction"]

@@ -54,6 +54,9 @@ from crm_resources.warehouse import Transaction
 
 Begin = Callable[[], AbstractContextManager[Transaction]]
 
+REFUSED_STATUSES = "status recusados"
+"""Metadata of a slice: the statuses that Hotmart did not take."""
+
 LANDED_TOGETHER = 10
 """Slices that share one opening of the warehouse, which costs more than their rows."""
 
@@ -290,8 +293,9 @@ class _SliceRun:
             "janela": f"{read.window.start.isoformat()} a {read.window.end.isoformat()}",
             "não vieram mais": gone,
             "páginas": read.pages,
-            "status recusados": ", ".join(read.refused_statuses) or "nenhum",
         }
+        if read.refused_statuses:
+            self.report.landed[key][REFUSED_STATUSES] = ", ".join(read.refused_statuses)
         self.context.log.info(f"{self.landing.source} {key}: {load.rows} linhas")
 
 

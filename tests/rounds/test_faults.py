@@ -296,6 +296,7 @@ def test_a_refused_status_takes_no_sale_away(small, sandbox):
     held = small.rows(f"SELECT transaction, status FROM {TABLES[0]} ORDER BY ALL")
     faulty(sandbox, refuse_statuses=["APPROVED"])
     later = small.at("2026-03-17T09:00:00-03:00")
-    later.green("hotmart")
+    done = later.green("hotmart")
+    assert "a Hotmart recusou o status APPROVED" in done.outcomes[0].note
     assert later.rows(f"SELECT transaction, status FROM {TABLES[0]} ORDER BY ALL") == held
     assert not any(load.verified for load in later.ops.loads("hotmart_transactions"))
