@@ -56,7 +56,7 @@ def tell_round(settings: Settings, tenant: Tenant, done: Round) -> None:
     for outcome in done.outcomes:
         mark = "[green]✓[/]" if outcome.ok else "[red]✗[/]"
         out.print(f"  {mark} {_outcome_line(outcome)}")
-        for message in outcome.errors:
+        for message in dict.fromkeys(outcome.errors):
             err.print(f"    [red]{escape(message)}[/]")
     if done.stale and any(outcome.stage == "refine" for outcome in done.outcomes):
         stale = ", ".join(
@@ -141,4 +141,6 @@ def _outcome_line(outcome: RunOutcome) -> str:
     where = "" if outcome.stage == "refine" else span(outcome.slices)
     took = f"({outcome.seconds:.1f} s)" if outcome.seconds else ""
     rows = ", ".join(f"{table} {count}" for table, count in outcome.rows.items())
-    return escape(" ".join(filter(None, (outcome.stage, where, took, rows, outcome.note))))
+    told = " ".join(filter(None, (outcome.stage, where, took, rows)))
+    separator = "; " if rows else " "
+    return escape(separator.join(filter(None, (told, outcome.note))))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.markup import escape
 
-from crm_assets.settings import CHECKOUT, Settings
+from crm_assets.settings import CHECKOUT, Settings, SettingsError
 from crm_assets.tenants import Tenant, load_tenants
 from crm_cli.console import out, refuse, tell_round, tell_tenant
 from crm_resources.locks import Busy
@@ -56,7 +56,12 @@ def prepare_instance(settings: Settings) -> None:
     """The folders where people drop files, and a lasting Dagster instance of this environment."""
     for tenant in load_tenants(settings, os.environ).values():
         folder = settings.input_folder(tenant.slug, "manychat")
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError:
+            raise SettingsError(
+                f"CRM_HOME ({settings.home}) não serve de pasta: não se pode gravar nela."
+            ) from None
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = home / f".dagster.yaml.{os.getpid()}"

@@ -36,7 +36,7 @@ INSTALMENT_MODES = ("SMART_INSTALLMENT", "SMART_RECOVERY", "MULTIPLE_PAYMENTS")
 
 
 API_COLUMNS = (
-    "transaction", "status", "ordered_at", "approved_at", "product_id", "product_name",
+    "transaction", "status", "ordered_at", "approved_at", "product_name",
     "price_value", "price_currency", "installments", "recurrence_number",
     "commission_as", "extracted_at", "slice",
 )  # fmt: skip
@@ -57,11 +57,13 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
     return f"""
         WITH from_api AS (
             SELECT {", ".join(API_COLUMNS)},
-                   payment_type, is_subscription, payment_mode, fee_total, fee_base, fee_currency
+                   product_id AS product_code, payment_type, is_subscription, payment_mode,
+                   fee_total, fee_base, fee_currency
             FROM bronze.hotmart_transactions
             QUALIFY {_NEWEST} = 1
         ), from_exports AS (
             SELECT {", ".join(API_COLUMNS)},
+                   coalesce(product_id, product_name) AS product_code,
                    net_value AS export_net, upper(trim(net_currency)) AS export_currency
             FROM bronze.hotmart_csv
             WHERE transaction NOT IN (SELECT transaction FROM from_api)
@@ -146,7 +148,7 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
                regexp_replace(transaction, '([0-9])C[0-9]+$', '\\1') AS order_id,
                status,
                status_class,
-               product_id,
+               product_code AS product_id,
                product_name,
                ordered_at,
                CASE WHEN was_paid THEN coalesce(approved_at, ordered_at) END AS paid_at,

@@ -85,6 +85,21 @@ LEARNT_NEXT_DAY = {
     "silver.action_log_position": "*",
     "meta.contents": "*",
 }
+LOADED = [
+    "crm_cli.app",
+    "crm_cli.progress",
+    "crm_assets.definitions",
+    "crm_assets.rounds",
+    "alembic.command",
+    "anyio._backends._asyncio",
+    "dagster._daemon.controller",
+    "httpcore",
+    "pandera.strategies.base_strategies",
+    "pytest",
+    "world",
+]
+"""What every run would import, so that kills fall into its work."""
+
 NOT_COMPARED = {"run_id", "applied_at", "id", "contact_id", "last_action_id"}
 """What may differ: runs, and places in the action log, which an action told twice uses up."""
 
@@ -131,7 +146,7 @@ class Home:
     def run(self, killed_after: float | None = None) -> tuple[int | None, float]:
         """Exit code and seconds of one run of the command."""
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["crm_cli.app", "crm_assets.rounds", "world", "pytest"])
+        context.set_forkserver_preload(LOADED)
         log = self.folder / "log"
         process = context.Process(target=crm_run, args=(self.environ, log), daemon=True)
         started = time.monotonic()

@@ -65,9 +65,11 @@ def code_of(facts: dict[str, Any]) -> str:
 
 @cache
 def mapped(include_affiliates: bool) -> dict[str, dict[str, dict[str, Any]]]:
-    """Silver rows of all cases by table and transaction code, written at once."""
+    """Silver rows of the cases by table and transaction code, written at once."""
     lake = Lake()
     for facts in CASES:
+        if facts.get("include_affiliates", False) is not include_affiliates:
+            continue
         own = {name: value for name, value in facts.items() if name not in BESIDE}
         sale = {**SALE, **own, "transaction": code_of(facts)}
         common = {name: sale[name] for name in ("transaction", "slice", "extracted_at")}

@@ -434,3 +434,8 @@ def test_the_newest_line_of_the_newest_export_wins():
         Decimal("2.00"), Decimal("1.50"), "BRL",
     )  # fmt: skip
     assert not row["net_estimated"]
+
+
+def test_an_exported_product_without_code_is_known_by_its_name():
+    row = next(row for row in exported({"product_id": None}) if row["sale_id"].endswith("9"))
+    assert (row["product_id"], row["product_name"]) == ("Curso", "Curso")
