@@ -42,7 +42,8 @@ def test_it_loads_in_a_fresh_interpreter_without_network_or_files(tmp_path):
     home = tmp_path / "home"
     done = fresh(BLOCKED, home, CRM_TENANTS=str(SAMPLE / "tenants.toml"))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "['actions', 'hotmart', 'manychat', 'refine']"
+    jobs = ["actions", "hotmart", "hotmart_csv", "manychat", "refine", "subscriptions"]
+    assert done.stdout.strip() == str(jobs)
     assert not home.exists()
 
 
