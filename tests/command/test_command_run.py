@@ -150,6 +150,7 @@ def test_a_failed_source_is_an_exit_code(ran, sandbox):
 LATER = {"CRM_NOW": "2026-03-18T09:00:00-03:00"}
 
 
+@pytest.mark.slow
 def test_a_refused_credential_names_every_source_that_is_stale_and_its_age(ran):
     said = ran("run", HOTMART_CLIENT_SECRET="segredo-errado", **LATER)
     assert said.code == 1

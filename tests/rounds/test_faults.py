@@ -64,8 +64,8 @@ def test_a_fault_that_passes_leaves_the_right_rows(small, sandbox, faults):
     ("answer", "cause"),
     [
         ("429", "limite de chamadas"),
-        ("503", "indisponível"),
-        ("html", "em HTML"),
+        pytest.param("503", "indisponível", marks=pytest.mark.slow),
+        pytest.param("html", "em HTML", marks=pytest.mark.slow),
         ("empty", "sem uma página de registros"),
         pytest.param("error", "internal_server_error", marks=pytest.mark.slow),
         pytest.param("drop", "conexão", marks=pytest.mark.slow),
@@ -149,6 +149,7 @@ def test_a_missing_start_date_is_named_and_refine_is_done(small, sandbox):
     assert sandbox.sandbox.answers.total() == 0
 
 
+@pytest.mark.slow
 def test_with_the_source_down_refine_still_runs_and_says_what_is_stale(finished, quick):
     closed = "http://127.0.0.1:9"
     down = replace(
@@ -279,6 +280,7 @@ def test_a_refine_that_runs_elsewhere_is_named(small):
     assert "refine.lock está em uso por «refine 12345678»" in only_error(done, "refine")
 
 
+@pytest.mark.slow
 def test_with_one_endpoint_down_the_others_land_and_the_exit_tells(small, sandbox):
     """A failing enrichment costs no sale (seed S1.41); the report blames that source alone."""
     faulty(sandbox, down_endpoints=["sales/commissions"])
@@ -291,6 +293,7 @@ def test_with_one_endpoint_down_the_others_land_and_the_exit_tells(small, sandbo
     assert [one.source for one in done.stale] == ["hotmart_commissions"]
 
 
+@pytest.mark.slow
 def test_a_refused_status_takes_no_sale_away(small, sandbox):
     """What Hotmart does not answer for is kept as it was, and the slice is not called verified."""
     small.green("hotmart")

@@ -58,6 +58,7 @@ def vendor(sandbox, tmp_path):
     return Vendor
 
 
+@pytest.mark.slow
 def test_a_second_round_changes_nothing_but_ages(finished):
     before = answers(finished)
     again = finished.at("2026-03-15T15:00:00-03:00")
@@ -70,6 +71,7 @@ def test_a_second_round_changes_nothing_but_ages(finished):
     assert done.ages["manychat"] == datetime(2026, 3, 15, 12, tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_the_selection_comes_back_as_a_contact_in_the_next_round(finished):
     sql = "SELECT count(*) FROM silver.contact_history WHERE kind = 'lote_remarketing'"
     assert finished.value(sql) == 0
