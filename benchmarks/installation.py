@@ -80,7 +80,7 @@ def opened() -> Iterator[tuple[Site, dg.Definitions, dg.DagsterInstance]]:
 
     settings = load_settings()
     tenant = load_tenants(settings, os.environ)["default"]
-    prepare_instance(settings)
+    prepare_instance(settings, [])
     with dg.DagsterInstance.get() as instance:
         yield site_of(tenant, settings), build(settings, {"default": tenant}), instance
 

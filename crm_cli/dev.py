@@ -32,7 +32,7 @@ def dev(
 
     settings = load_settings()
     tenants = chosen_tenants(settings, None)
-    prepare_instance(settings)
+    prepare_instance(settings, tenants)
     out.print(f"Interface em http://127.0.0.1:{port} (ambiente {settings.environment}).")
     for one in tenants:
         at = next_due(one, settings.schedule_time, datetime.now(UTC))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -52,9 +52,9 @@ def open_ops(settings: Settings, tenant: Tenant) -> OpsStore:
     return OpsStore(settings.ops_address(tenant.slug), tenant.slug)
 
 
-def prepare_instance(settings: Settings) -> None:
-    """The folders where people drop files, and a lasting Dagster instance of this environment."""
-    for tenant in load_tenants(settings, os.environ).values():
+def prepare_instance(settings: Settings, tenants: Iterable[Tenant]) -> None:
+    """The folders where people drop files, and a lasting Dagster instance with our dagster.yaml."""
+    for tenant in tenants:
         folder = settings.input_folder(tenant.slug, "manychat")
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -87,7 +87,7 @@ def run_tenant(
     from crm_assets.rounds import STAGES, run_round
     from crm_cli.progress import RoundProgress, lasting_console
 
-    prepare_instance(settings)
+    prepare_instance(settings, [tenant])
     tell_tenant(settings, tenant)
     site = site_of(tenant, settings)
     with (

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+import polars as pl
+
 from crm_assets.checks.contract import Verdict
 from crm_assets.resources import warehouse_of
 from crm_assets.steps import Reconciliation, Site
@@ -35,8 +37,8 @@ def lost_loads(known: Iterable[Load], held: Held) -> list[Load]:
 def recover(site: Site, ops: OpsStore) -> int:
     """Mark what the warehouse lost as not landed, so that it is read again; returns how much."""
     warehouse = warehouse_of(site.settings, site.tenant)
-    rows = warehouse.read(_HELD).rows() if warehouse.path.exists() else []
-    lost = lost_loads(ops.loads(), {(source, slice_): at for source, slice_, at in rows})
+    held = _held(warehouse.read(_HELD)) if warehouse.path.exists() else {}
+    lost = lost_loads(ops.loads(), held)
     for load in lost:
         ops.record_load(
             replace(
@@ -59,7 +61,7 @@ def all_here(site: Site, table: str) -> Reconciliation:
     """Before `table` is made from bronze: everything that landed is there."""
 
     def check(tx: Transaction) -> Verdict:
-        held = {(source, slice_): at for source, slice_, at in tx.read(_HELD).rows()}
+        held = _held(tx.read(_HELD))
         known = site.ops_store().loads()
         missing = [*lost_loads(known, held), *(load for load in known if load.reason == LOST)]
         return Verdict("tudo_que_entrou_esta_aqui", not missing, {"faltam": len(missing)})
@@ -71,6 +73,10 @@ def all_here(site: Site, table: str) -> Reconciliation:
         "apagado ou trocado por uma cópia, `crm run` lê de novo.",
         check,
     )
+
+
+def _held(loads: pl.DataFrame) -> Held:
+    return {(source, slice_): landed_at for source, slice_, landed_at in loads.rows()}
 
 
 _HELD = "SELECT source, slice, max(landed_at) FROM bronze.loads GROUP BY ALL"

@@ -17,17 +17,15 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from crm_assets.contact.channels import CHANNELS
 from crm_assets.gold.formats import Format, usable, write_people
-from crm_assets.gold.snapshot import NothingPublished, has_table, open_snapshot
+from crm_assets.gold.snapshot import NothingPublished, has_table, newer_actions, open_snapshot
 from crm_assets.gold.summary import report
 from crm_assets.settings import Settings
 from crm_assets.slices import zone
 from crm_assets.tenants import Tenant
 from crm_resources.ops import Action, ExportRecord, OpsStore
 from crm_resources.serving import put
-
-CHANNELS = ("email", "sms", "whatsapp")
-"""What a person may refuse one by one; refusing no channel by name refuses all."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +72,7 @@ class Exporter:
 
     def audience(self, slug: str) -> Export:
         """`publico_<label>_<day>.csv`: members with value above zero, highest first."""
-        with open_snapshot(self.settings, self.tenant) as con:
-            if not has_table(con, f"gold.audience_{slug}"):
-                raise NothingPublished(
-                    f"O público {slug} ainda não foi calculado: rode `uv run crm run`."
-                )
-        members = self._read(_MEMBERS.format(slug=slug))
+        members = self._read(_MEMBERS.format(slug=slug), audience=slug)
         label = self.tenant.audiences[slug].public_label
         return self._make(
             "publico",
@@ -142,12 +135,18 @@ class Exporter:
     def _today(self) -> date:
         return self.settings.today(self.tenant.timezone)
 
-    def _read(self, sql: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+    def _read(
+        self, sql: str, params: Mapping[str, object] | None = None, audience: str | None = None
+    ) -> pl.DataFrame:
         """Rows of the snapshot with what was refused up to now, on which channels.
 
         An address whose channel was refused is empty; `askable` are those with a channel left.
         """
         with open_snapshot(self.settings, self.tenant) as con:
+            if audience and not has_table(con, f"gold.audience_{audience}"):
+                raise NothingPublished(
+                    f"O público {audience} ainda não foi calculado: rode `uv run crm run`."
+                )
             people, newly = con.sql(sql, params=params).pl(), _newly_blocked(con, self.ops)
         blocked = pl.concat_list(
             pl.col(name).fill_null([]) for name in ("blocked_channels", "newly_blocked")
@@ -266,9 +265,8 @@ def appearing(path: Path) -> Iterator[Path]:
 
 def _newly_blocked(con: duckdb.DuckDBPyConnection, ops: OpsStore) -> pl.DataFrame:
     """Customers, and the channels that they refused after the snapshot was published."""
-    last_id = con.execute("SELECT last_action_id FROM meta.contents").fetchall()[0][0]
     asked = (
-        ops.actions(after_id=last_id)
+        newer_actions(con, ops)
         .filter(pl.col("kind") == "opt_out")
         .unpivot(["email_key", "phone_key"], index="channel", value_name="key")
         .drop_nulls("key")

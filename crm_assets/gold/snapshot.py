@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
+from crm_resources.ops import OpsStore
 from crm_resources.serving import snapshot
 
 
@@ -27,6 +29,12 @@ def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     layer, table = name.split(".")
     known = "FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?"
     return bool(connection.execute(known, [layer, table]).fetchall())
+
+
+def newer_actions(connection: duckdb.DuckDBPyConnection, ops: OpsStore) -> pl.DataFrame:
+    """Actions that the snapshot does not contain yet, as `OpsStore.actions` gives them."""
+    last_id = connection.execute("SELECT last_action_id FROM meta.contents").fetchall()[0][0]
+    return ops.actions(after_id=last_id)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from crm_assets.gold.snapshot import NothingPublished, has_table, open_snapshot
+from crm_assets.gold.snapshot import NothingPublished, has_table, newer_actions, open_snapshot
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
 from crm_resources.ops import OpsStore
@@ -41,12 +41,13 @@ def report(settings: Settings, tenant: Tenant, day: date | None = None) -> list[
         NothingPublished: no round has finished yet.
     """
     wanted = day or settings.today(tenant.timezone)
+    ops = OpsStore(settings.ops_address(tenant.slug), tenant.slug)
     with open_snapshot(settings, tenant) as con:
         loaded, newest = con.execute(_LOADS, [wanted]).fetchall()[0]
         return [
             *_sales(con, wanted, loaded),
             *(_customers(con, tenant) if loaded == newest else []),
-            _batch(con, wanted, _since_published(con, settings, tenant)),
+            _batch(con, wanted, newer_actions(con, ops)),
             *(_rejects(con) if loaded == newest else []),
         ]
 
@@ -110,14 +111,6 @@ def _customers(con: duckdb.DuckDBPyConnection, tenant: Tenant) -> list[str]:
             if amount
         ),
     ]
-
-
-def _since_published(
-    con: duckdb.DuckDBPyConnection, settings: Settings, tenant: Tenant
-) -> pl.DataFrame:
-    """Actions that the snapshot does not know yet."""
-    last_id = con.execute("SELECT last_action_id FROM meta.contents").fetchall()[0][0]
-    return OpsStore(settings.ops_address(tenant.slug), tenant.slug).actions(after_id=last_id)
 
 
 def _batch(con: duckdb.DuckDBPyConnection, day: date, newer: pl.DataFrame) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 import dagster as dg
 
 from crm_assets.checks.silver import SOURCES, CustomerLineage, Customers
+from crm_assets.contact.channels import CHANNELS
 from crm_assets.plots import line
 from crm_assets.steps import Metadata, Site, Table, table_step
 from crm_resources.warehouse import Transaction
@@ -117,7 +118,7 @@ def _customers_sql() -> str:
         f"LEFT JOIN members AS from_{field} ON from_{field}.record_id = survivors.{field}[1]"
         for field in FIELDS
     )
-    return _CUSTOMERS.format(columns=columns, joins=joins)
+    return _CUSTOMERS.format(columns=columns, joins=joins, channels=list(CHANNELS))
 
 
 def _told(site: Site, tx: Transaction) -> Metadata:
@@ -180,7 +181,7 @@ _CUSTOMERS = """
     ), refusing AS (
         SELECT customer_id,
                bool_or(channel IS NULL) AS opted_out,
-               CASE WHEN opted_out THEN ['email', 'sms', 'whatsapp']
+               CASE WHEN opted_out THEN {channels}
                     ELSE list_sort(list(channel)) END AS blocked_channels
         FROM refused GROUP BY customer_id
     )

@@ -20,7 +20,7 @@ from crm_assets.contact.name import clean_names
 from crm_assets.contact.phone import state_of_area_code
 from crm_assets.contact.phone_choice import choose_phones
 from crm_assets.contact.place import country_codes, instagram_handles, uf_codes
-from crm_assets.silver.sale_rules import sale_records_sql
+from crm_assets.silver.sale_rules import NEWEST, NEWEST_LINE, sale_records_sql
 from crm_assets.steps import Metadata, Reconciliation, Site, Table, table_step
 from crm_resources.warehouse import Transaction
 
@@ -75,8 +75,7 @@ def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
         currency=site.tenant.currency, include_affiliates=include_affiliates
     )
     tx.replace_table(SALE_RECORDS.name, sale_records)
-    raw = pl.concat([tx.read(sql) for sql in (_HOTMART, _HOTMART_CSV, _MANYCHAT)], how="diagonal")
-    records = contact_records(raw, include_affiliates=include_affiliates)
+    records = contact_records(raw_contacts(tx), include_affiliates=include_affiliates)
     tx.replace_table(CONTACT_RECORDS.name, records)
     keyless = records.filter(pl.col("email_key").is_null() & pl.col("phone_key").is_null())
     return {
@@ -87,6 +86,11 @@ def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
         },
         SALE_RECORDS.name: {"por status": _counts(tx, "status_class", SALE_RECORDS.name)},
     }
+
+
+def raw_contacts(tx: Transaction) -> pl.DataFrame:
+    """What every source says of its people; a column that a source does not have is empty."""
+    return pl.concat([tx.read(sql) for sql in (_HOTMART, _HOTMART_CSV, _MANYCHAT)], how="diagonal")
 
 
 def contact_records(raw: pl.DataFrame, *, include_affiliates: bool = False) -> pl.DataFrame:
@@ -187,13 +191,10 @@ _DISTINCT_TRANSACTIONS = """
     )
 """
 
-_HOTMART = """
+_HOTMART = f"""
     WITH sales AS (
         SELECT * REPLACE (nullif(trim(buyer_ucode), '') AS buyer_ucode)
-        FROM bronze.hotmart_transactions
-        QUALIFY row_number() OVER (
-            PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC
-        ) = 1
+        FROM bronze.hotmart_transactions QUALIFY {NEWEST} = 1
     ), buyers AS (
         SELECT * REPLACE (nullif(trim(ucode), '') AS ucode) FROM bronze.hotmart_customers
         QUALIFY row_number() OVER (
@@ -210,26 +211,19 @@ _HOTMART = """
            nullif(trim(buyers.phone), '') AS second_phone_text,
            coalesce(nullif(trim(buyers.name), ''), sales.buyer_name) AS name_text,
            buyers.document AS document_text,
-           NULL::VARCHAR AS instagram_text,
            nullif(trim(buyers.country), '') AS country_text,
            nullif(trim(buyers.state), '') AS state_text,
            nullif(trim(buyers.city), '') AS city,
            coalesce(sales.price_currency = 'BRL', false)
                OR coalesce(lower(buyers.locale) LIKE 'pt_br%', false) AS is_brazilian,
            coalesce(sales.buyer_ucode, buyers.ucode) AS hotmart_ucode,
-           NULL::VARCHAR AS manychat_id,
            sales.ordered_at AS first_seen_at,
-           NULL::TIMESTAMPTZ AS last_interaction_at,
-           NULL::TIMESTAMPTZ AS remarketing_at,
-           NULL::BOOLEAN AS optin_whatsapp,
-           NULL::BOOLEAN AS optin_sms,
-           NULL::BOOLEAN AS optin_email,
            coalesce(sales.commission_as = 'AFFILIATE', false) AS is_affiliate
     FROM sales FULL JOIN buyers USING (transaction)
 """
 
 # Buyers whom the API does not know, from exports of Hotmart's panel.
-_HOTMART_CSV = """
+_HOTMART_CSV = f"""
     SELECT 'hotmart:' || transaction AS record_id,
            'hotmart' AS source,
            transaction AS source_id,
@@ -249,9 +243,7 @@ _HOTMART_CSV = """
         SELECT transaction FROM bronze.hotmart_transactions
         UNION ALL SELECT transaction FROM bronze.hotmart_customers
     )
-    QUALIFY row_number() OVER (
-        PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC, line DESC
-    ) = 1
+    QUALIFY {NEWEST_LINE} = 1
 """
 
 # Lines of one file share its time; a sheet is appended to, so that a later line is the newer one.
@@ -266,13 +258,8 @@ _MANYCHAT = """
            phone AS second_phone_text,
            coalesce(full_name, nullif(trim(concat_ws(' ', first_name, last_name)), ''))
                AS name_text,
-           NULL::VARCHAR AS document_text,
            ig_username AS instagram_text,
-           NULL::VARCHAR AS country_text,
-           NULL::VARCHAR AS state_text,
-           NULL::VARCHAR AS city,
            coalesce(lower(replace(locale, '-', '_')) LIKE 'pt_br%', false) AS is_brazilian,
-           NULL::VARCHAR AS hotmart_ucode,
            manychat_id,
            subscribed_at AS first_seen_at,
            last_interaction_at,

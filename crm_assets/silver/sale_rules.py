@@ -29,7 +29,9 @@ STATUS_CLASS = {
 ONCE_PAID = ("paid", "reversed", "disputed", "partial")
 """Classes that only a paid sale can reach."""
 
-_NEWEST = "row_number() OVER (PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC)"
+NEWEST = "row_number() OVER (PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC)"
+NEWEST_LINE = NEWEST.replace("slice DESC", "slice DESC, line DESC")
+"""What is 1 for the latest reading of a transaction: of an endpoint, of exported files."""
 
 INSTALMENT_MODES = ("SMART_INSTALLMENT", "SMART_RECOVERY", "MULTIPLE_PAYMENTS")
 """Payment modes whose later charges belong to the order already counted."""
@@ -60,22 +62,20 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
                    product_id AS product_code, payment_type, is_subscription, payment_mode,
                    fee_total, fee_base, fee_currency
             FROM bronze.hotmart_transactions
-            QUALIFY {_NEWEST} = 1
+            QUALIFY {NEWEST} = 1
         ), from_exports AS (
             SELECT {", ".join(API_COLUMNS)},
                    coalesce(product_id, product_name) AS product_code,
                    net_value AS export_net, upper(trim(net_currency)) AS export_currency
             FROM bronze.hotmart_csv
             WHERE transaction NOT IN (SELECT transaction FROM from_api)
-            QUALIFY row_number() OVER (
-                PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC, line DESC
-            ) = 1
+            QUALIFY {NEWEST_LINE} = 1
         ), latest AS (
             FROM from_api UNION ALL BY NAME FROM from_exports
         ), prices AS (
             SELECT transaction, base_value, upper(trim(base_currency)) AS base_currency,
                    conversion_rate
-            FROM bronze.hotmart_price_details QUALIFY {_NEWEST} = 1
+            FROM bronze.hotmart_price_details QUALIFY {NEWEST} = 1
         ), commissions AS (
             SELECT transaction, value, upper(trim(currency)) AS currency,
                    upper(trim(source)) AS role,

@@ -61,7 +61,7 @@ def called(arguments, environ):
 
     with environment(environ), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["crm", *map(str, arguments)])
-        patch.setattr(session, "prepare_instance", lambda settings: None)
+        patch.setattr(session, "prepare_instance", lambda settings, tenants: None)
         patch.setattr(dg.DagsterInstance, "get", dg.DagsterInstance.ephemeral)
         try:
             app.main()

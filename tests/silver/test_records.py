@@ -10,7 +10,7 @@ from lake import NOON, Lake, site
 
 from crm_assets.checks.silver import ContactRecords, SaleRecords
 from crm_assets.contact.place import country_codes, instagram_handles, uf_codes
-from crm_assets.silver.records import _transactions_match, _write, contact_records
+from crm_assets.silver.records import _transactions_match, _write, contact_records, raw_contacts
 
 SALE = {
     "transaction": "HP1",
@@ -285,11 +285,7 @@ def test_rows_stay_in_their_order():
         for n in range(2, 40)
     ]  # fmt: skip
     lake.bronze("bronze.manychat_contacts", *contacts)
-    from crm_assets.silver.records import _HOTMART, _MANYCHAT
-
-    raw = pl.concat([lake.tx.read(_HOTMART), lake.tx.read(_MANYCHAT)]).sample(
-        fraction=1, shuffle=True, seed=3
-    )
+    raw = raw_contacts(lake.tx).sample(fraction=1, shuffle=True, seed=3)
     for row in contact_records(raw).to_dicts():
         n = int(row["manychat_id"])
         assert row["email"] == f"p{n}@example.com"
