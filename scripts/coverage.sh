@@ -39,7 +39,7 @@ tests=(
     tests/manychat
     tests/silver/test_identity*.py
     tests/silver/test_products.py
-    tests/silver/test_sale_rules.py
+    tests/silver/test_sale_*.py
     tests/test_alert_*.py
     tests/test_*plan.py
     tests/test_settings.py

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from sheet_server import Sheet
     from world import World
 
     from crm_resources.hotmart.sandbox import SandboxServer
@@ -110,3 +111,23 @@ def world(
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.ephemeral() as instance:
         yield World(tmp_path / "home", instance, environ, sample_table())
+
+
+@pytest.fixture(scope="session")
+def shared_sheet() -> Iterator[Sheet]:
+    """One server of a sheet for the session; `sheet` gives it fresh content."""
+    from sheet_server import serving
+
+    with serving() as sheet:
+        yield sheet
+
+
+@pytest.fixture
+def sheet(shared_sheet: Sheet, monkeypatch: pytest.MonkeyPatch) -> Sheet:
+    """A sheet of one contact, whose address stands in the default tenant's variable."""
+    from sheet_server import ANA
+
+    shared_sheet.asked = []
+    shared_sheet.holds(ANA)
+    monkeypatch.setenv("MANYCHAT_SHEET_URL", shared_sheet.address)
+    return shared_sheet

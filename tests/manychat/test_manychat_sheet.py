@@ -7,26 +7,12 @@ import re
 from time import monotonic, sleep
 
 import pytest
-from sheet_server import ANA, BIA, CANARY, LOGIN, QUICK, serving
+from sheet_server import ANA, BIA, CANARY, LOGIN, QUICK
 
 from crm_assets.bronze import receiving
 from crm_assets.bronze.manychat_sheet import Patience, SheetError, csv_address, read_sheet
 from crm_assets.settings import SettingsError
 from crm_assets.tenants import build_tenant_model
-
-
-@pytest.fixture(scope="module")
-def server():
-    with serving() as sheet:
-        yield sheet
-
-
-@pytest.fixture
-def sheet(server, monkeypatch):
-    server.asked = []
-    server.holds(ANA)
-    monkeypatch.setenv("MANYCHAT_SHEET_URL", server.address)
-    return server
 
 
 @pytest.fixture(scope="module")

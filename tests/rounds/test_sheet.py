@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sheet_server import ANA, BIA, CANARY, LOGIN, QUICK, serving
+from sheet_server import ANA, BIA, CANARY, LOGIN, QUICK
 from ticks import repository, run, tick
 
 from crm_assets import rounds
@@ -11,20 +11,6 @@ from crm_assets.bronze import manychat_sheet, undo
 from crm_assets.bronze.manychat_sheet import SHEET_NAME
 
 CONTACTS = "SELECT email, slice FROM bronze.manychat_contacts ORDER BY extracted_at, line"
-
-
-@pytest.fixture(scope="module")
-def server():
-    with serving() as sheet:
-        yield sheet
-
-
-@pytest.fixture
-def sheet(server, monkeypatch):
-    server.asked = []
-    server.holds(ANA)
-    monkeypatch.setenv("MANYCHAT_SHEET_URL", server.address)
-    return server
 
 
 @pytest.fixture

@@ -12,34 +12,20 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
+import sale_samples
 from lake import Lake, site
+from sale_samples import APPROVED, ORDERED
 
 from crm_assets.silver.records import _write
 from crm_assets.silver.sale_rules import ONCE_PAID, STATUS_CLASS
 
-ORDERED = datetime(2026, 1, 10, 12, tzinfo=UTC)
-APPROVED = datetime(2026, 1, 11, 12, tzinfo=UTC)
 SEEN = datetime(2026, 2, 3, 12, tzinfo=UTC)
 TOLD = datetime(2026, 2, 1, 12, tzinfo=UTC)
 SALE: dict[str, Any] = {
-    "status": "APPROVED",
-    "ordered_at": ORDERED,
-    "approved_at": APPROVED,
-    "product_id": "1",
+    **{name: value for name, value in sale_samples.SALE.items() if name != "transaction"},
     "buyer_name": "Ana Invento",
     "buyer_email": "ana@example.com",
     "buyer_ucode": "u-sale",
-    "price_value": Decimal("120.00"),
-    "price_currency": "BRL",
-    "payment_type": "PIX",
-    "commission_as": "PRODUCER",
-    "payment_mode": "UNIQUE_PAYMENT",
-    "is_subscription": False,
-    "fee_total": Decimal("10.00"),
-    "fee_base": Decimal("100.00"),
-    "fee_currency": "BRL",
-    "slice": "2026-01-01",
-    "extracted_at": APPROVED,
 }
 BUYER: dict[str, Any] = {
     "name": "Ana do Cadastro",
