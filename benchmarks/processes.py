@@ -47,6 +47,7 @@ def run(command: Sequence[str], environ: Mapping[str, str]) -> Finished:
         RuntimeError: it failed; the message is what it wrote to stderr.
     """
     full = {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHON_DOTENV_DISABLED": "1", **environ}
+    full.pop("PYTHONDONTWRITEBYTECODE", None)  # as on a user's machine
     with tempfile.TemporaryFile() as told:
         started = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603

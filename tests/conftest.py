@@ -76,7 +76,23 @@ def sandbox(shared_sandbox: SandboxServer) -> SandboxServer:
 
 @pytest.fixture(scope="session")
 def finished_home(shared_sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home of the sample tenant after its first round; copy it, never change it."""
+    """The home of the sample tenant after its first round; copy it, never change it.
+
+    The first worker that needs it makes it, for all.
+    """
+    from filelock import FileLock
+
+    shared = tmp_path_factory.getbasetemp()
+    home = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "finished"
+    with FileLock(f"{home}.lock"):
+        if not home.exists():
+            draft = home.with_name("unfinished")
+            _first_round(draft, shared_sandbox)
+            draft.rename(home)
+    return home
+
+
+def _first_round(home: Path, server: SandboxServer) -> None:
     import shutil
 
     import dagster as dg
@@ -85,9 +101,8 @@ def finished_home(shared_sandbox: SandboxServer, tmp_path_factory: pytest.TempPa
     from crm_resources.hotmart.sandbox import Faults
     from crm_resources.hotmart.sandbox_data import SandboxData
 
-    shared_sandbox.sandbox.reset(SandboxData.load(SAMPLE / "hotmart.json"), Faults())
-    home = tmp_path_factory.mktemp("finished")
-    environ = sandbox_environ(home, shared_sandbox.url)
+    server.sandbox.reset(SandboxData.load(SAMPLE / "hotmart.json"), Faults())
+    environ = sandbox_environ(home, server.url)
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         for name, value in environ.items():
             patch.setenv(name, value)
@@ -95,7 +110,6 @@ def finished_home(shared_sandbox: SandboxServer, tmp_path_factory: pytest.TempPa
         for file in (SAMPLE / "input" / "manychat").glob("*.csv"):
             shutil.copy(file, world.inbox)
         world.green()
-    return home
 
 
 @pytest.fixture

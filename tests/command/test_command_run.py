@@ -41,6 +41,7 @@ def held(path):
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_run_tells_what_it_did_quietly_and_ends_with_0(ran):
     said = ran("run")
     assert (said.code, said.err) == (0, "")

@@ -39,11 +39,11 @@ def only_error(done, stage="hotmart"):
     "faults",
     [
         {"expire_token_after": 2},
-        {"next_answers": ["429", "503", "500", "502"]},
+        pytest.param({"next_answers": ["429", "503", "500", "502"]}, marks=pytest.mark.slow),
         {"next_answers": ["html", "empty", "error", "drop"]},
-        {"next_answers": ["401"]},
-        {"next_token_answers": ["503", "html"]},
-        {"refuse_windows_above_days": 7},
+        pytest.param({"next_answers": ["401"]}, marks=pytest.mark.slow),
+        pytest.param({"next_token_answers": ["503", "html"]}, marks=pytest.mark.slow),
+        pytest.param({"refuse_windows_above_days": 7}, marks=pytest.mark.slow),
         pytest.param({"time_out_windows_above_days": 10}, marks=pytest.mark.slow),
         pytest.param({"refuse_statuses": ["PRE_ORDER"]}, marks=pytest.mark.slow),
     ],
@@ -63,7 +63,7 @@ def test_a_fault_that_passes_leaves_the_right_rows(small, sandbox, faults):
 @pytest.mark.parametrize(
     ("answer", "cause"),
     [
-        ("429", "limite de chamadas"),
+        pytest.param("429", "limite de chamadas", marks=pytest.mark.slow),
         pytest.param("503", "indisponível", marks=pytest.mark.slow),
         pytest.param("html", "em HTML", marks=pytest.mark.slow),
         ("empty", "sem uma página de registros"),

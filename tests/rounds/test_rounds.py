@@ -82,6 +82,7 @@ def test_the_selection_comes_back_as_a_contact_in_the_next_round(finished):
     ]
 
 
+@pytest.mark.slow
 def test_a_late_refund_lowers_the_value_and_is_dated_by_the_run_that_saw_it(finished, vendor):
     ltv = "SELECT sum(ltv) FROM gold.audience_estetica"
     before = finished.value(ltv)
