@@ -13,11 +13,13 @@ from importlib.metadata import version
 from crm_assets.automation.notify import senders
 from crm_assets.bronze.manychat_sheet import Patience, SheetError, read_sheet, sheet_address
 from crm_assets.resources import hotmart_resource
-from crm_assets.settings import Environment, Settings
+from crm_assets.settings import Environment, Settings, SettingsError
 from crm_assets.tenants import Tenant
 from crm_resources.hotmart import SALES_HISTORY, HotmartError, Window
 from crm_resources.hotmart.resource import HotmartResource, MissingSetting
 from crm_resources.locks import holder
+from crm_resources.ops import NewerStoreError, StoreUnavailableError
+from crm_resources.ops.database import probe
 
 LEAST_FREE_BYTES = 1_000_000_000
 
@@ -37,6 +39,7 @@ def examine(settings: Settings, tenant: Tenant) -> Iterator[Finding]:
     yield Finding("versões", True, ", ".join(f"{name} {version(name)}" for name in packages))
     yield _disk(settings)
     folder = settings.store_folder(tenant.slug)
+    yield _ops(settings, tenant)
     held = holder(folder / "run.lock")
     yield Finding("rodada", True, f"em andamento: {held}" if held else "nenhuma em andamento")
     inbox = settings.input_folder(tenant.slug, "manychat")
@@ -66,6 +69,15 @@ def _disk(settings: Settings) -> Finding:
     writable = os.access(place, os.W_OK)
     detail = f"{free / 1e9:.0f} GB livres em {place}" + ("" if writable else ", sem permissão")
     return Finding("disco", writable and free > LEAST_FREE_BYTES, detail)
+
+
+def _ops(settings: Settings, tenant: Tenant) -> Finding:
+    try:
+        address = settings.ops_address(tenant.slug)
+        told = probe(address) if settings.ops_url else "um arquivo desta empresa"
+    except (SettingsError, NewerStoreError, StoreUnavailableError) as error:
+        return Finding("banco de operações", False, str(error))
+    return Finding("banco de operações", True, told)
 
 
 def _start_date(settings: Settings, tenant: Tenant) -> Finding:

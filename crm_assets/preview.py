@@ -130,7 +130,7 @@ def _keys(typed: TypedFile, source: str) -> pl.DataFrame:
 def _is_landed(content: bytes, settings: Settings, tenant: Tenant, source: str) -> bool:
     if not settings.has_ops(tenant.slug):
         return False
-    ops = OpsStore(settings.ops_address(tenant.slug), tenant.slug)
+    ops = OpsStore(settings.ops_address(tenant.slug), settings.ops_tenant(tenant.slug))
     load = ops.load_of_content(source, digest_of(content))
     return load is not None and load.status == "landed"
 

@@ -18,10 +18,13 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def tenant_resources(settings: Settings, tenant: Tenant) -> dict[str, dg.ConfigurableResource[Any]]:
     """Warehouse, operations store, refine lock and Hotmart account of `tenant`, by name."""
     folder = settings.store_folder(tenant.slug)
-    address = dg.EnvVar("CRM_OPS_URL") if settings.ops_url else settings.ops_address(tenant.slug)
+    address = settings.ops_address(tenant.slug)
     return {
         "warehouse": warehouse_of(settings, tenant),
-        "ops": OpsResource(url=address, tenant=tenant.slug),
+        "ops": OpsResource(
+            url=dg.EnvVar("CRM_OPS_URL") if settings.ops_url else address,
+            tenant=settings.ops_tenant(tenant.slug),
+        ),
         "refine_lock": RefineLock(path=str(folder / "refine.lock")),
         "hotmart": hotmart_resource(tenant),
     }

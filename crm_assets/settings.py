@@ -27,6 +27,7 @@ _TIME = re.compile(
     r"(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)(?::(?P<seconds>[0-5]\d))?", re.ASCII
 )
 _ADDRESS = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]+", re.ASCII)
+_POSTGRES = re.compile(r"postgres(ql)?(\+psycopg)?://")
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -118,7 +119,8 @@ class Settings:
         tenants_file: the optional `tenants.toml`.
         schedule_time: local time of the daily round.
         fixed_now: replaces the clock when set (tests, demo and replays).
-        ops_url: the operations store of all tenants, when it is not a file of each.
+        ops_url: PostgreSQL address of the operations store of all environments and tenants, when
+            it is not a file of each.
         alerts: where alerts go.
     """
 
@@ -127,7 +129,7 @@ class Settings:
     tenants_file: Path
     schedule_time: time
     fixed_now: datetime | None = None
-    ops_url: str | None = None
+    ops_url: str | None = field(default=None, repr=False)
     alerts: AlertSettings = AlertSettings()
 
     @classmethod
@@ -145,7 +147,7 @@ class Settings:
             tenants_file=tenants_file.resolve(),
             schedule_time=_schedule_time(environ.get("SCHEDULE_TIME") or "02:00"),
             fixed_now=_instant("CRM_NOW", environ.get("CRM_NOW")),
-            ops_url=environ.get("CRM_OPS_URL") or None,
+            ops_url=_ops_url(environ.get("CRM_OPS_URL")),
             alerts=AlertSettings.from_environ(environ),
         )
 
@@ -162,8 +164,23 @@ class Settings:
         return self.home / "db" / self.environment / tenant
 
     def ops_address(self, tenant: str) -> str:
-        """Where the tenant's operations store is: an address, or the path of its file."""
-        return self.ops_url or str(self.store_folder(tenant) / "ops.sqlite")
+        """Where the tenant's operations store is: an address, or the path of its file.
+
+        Raises:
+            SettingsError: there are both, and the decisions in the file would be forgotten.
+        """
+        file = self.store_folder(tenant) / "ops.sqlite"
+        if self.ops_url and file.exists():
+            raise SettingsError(
+                f"CRM_OPS_URL está definida, mas a empresa {tenant} já tem um ops.sqlite, e as "
+                "decisões dele (como pedidos para sair) não valeriam mais: esvazie CRM_OPS_URL, ou "
+                "guarde o arquivo em outra pasta."
+            )
+        return self.ops_url or str(file)
+
+    def ops_tenant(self, tenant: str) -> str:
+        """The tenant's name in its operations store; one address serves every environment."""
+        return f"{self.environment}/{tenant}" if self.ops_url else tenant
 
     def has_ops(self, tenant: str) -> bool:
         """Whether the tenant's operations store exists already."""
@@ -211,6 +228,15 @@ def _environment(text: str | None) -> Environment:
         return Environment((text or "dev").strip().lower())
     except ValueError:
         raise SettingsError(f"ENVIRONMENT precisa ser dev, hml ou prd, não {text!r}.") from None
+
+
+def _ops_url(text: str | None) -> str | None:
+    if text and not _POSTGRES.match(text):
+        raise SettingsError(
+            "CRM_OPS_URL precisa começar com postgresql+psycopg://; vazia, cada empresa tem o seu "
+            "arquivo."
+        )
+    return text or None
 
 
 def _schedule_time(text: str) -> time:

@@ -119,7 +119,8 @@ class Site:
 
     def ops_store(self) -> OpsStore:
         """This tenant's operations store, outside a step."""
-        return OpsStore(self.settings.ops_address(self.tenant.slug), self.tenant.slug)
+        slug = self.tenant.slug
+        return OpsStore(self.settings.ops_address(slug), self.settings.ops_tenant(slug))
 
     def ops(self, context: Any) -> OpsStore:
         """This tenant's operations store."""

@@ -49,7 +49,7 @@ def open_ops(settings: Settings, tenant: Tenant) -> OpsStore:
     """The tenant's operations store."""
     from crm_resources.ops import OpsStore
 
-    return OpsStore(settings.ops_address(tenant.slug), tenant.slug)
+    return OpsStore(settings.ops_address(tenant.slug), settings.ops_tenant(tenant.slug))
 
 
 def prepare_instance(settings: Settings, tenants: Iterable[Tenant]) -> None:

@@ -51,7 +51,8 @@ class World:
 
     @property
     def ops(self) -> OpsStore:
-        return OpsStore(self.folder / "ops.sqlite", self.slug)
+        settings = self.settings
+        return OpsStore(settings.ops_address(self.slug), settings.ops_tenant(self.slug))
 
     @property
     def folder(self) -> Path:

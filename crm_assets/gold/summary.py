@@ -41,7 +41,7 @@ def report(settings: Settings, tenant: Tenant, day: date | None = None) -> list[
         NothingPublished: no round has finished yet.
     """
     wanted = day or settings.today(tenant.timezone)
-    ops = OpsStore(settings.ops_address(tenant.slug), tenant.slug)
+    ops = OpsStore(settings.ops_address(tenant.slug), settings.ops_tenant(tenant.slug))
     with open_snapshot(settings, tenant) as con:
         loaded, newest = con.execute(_LOADS, [wanted]).fetchall()[0]
         return [
@@ -87,9 +87,10 @@ def _sales_line(row: dict[str, Any]) -> str:
 
 def _customers(con: duckdb.DuckDBPyConnection, tenant: Tenant) -> list[str]:
     total, buyers, both, reachable, opted_out = con.execute(_CUSTOMERS).fetchall()[0]
-    keyless, unmapped, products = con.execute(_OUTSIDE).fetchall()[0]
+    keyless, erased, unmapped, products = con.execute(_OUTSIDE).fetchall()[0]
     outside = {
         "sem e-mail nem telefone": keyless,
+        "de pessoas apagadas": erased,
         f"de produtos sem público ({products})": unmapped,
     }
     audiences = {
@@ -143,12 +144,19 @@ _CUSTOMERS = """
     FROM silver.customers
 """
 _OUTSIDE = """
-    SELECT coalesce(sum(value) FILTER (WHERE customer_id IS NULL), 0),
-           coalesce(sum(value) FILTER (WHERE customer_id IS NOT NULL), 0),
+    SELECT coalesce(sum(value) FILTER (WHERE owner = 'nobody'), 0),
+           coalesce(sum(value) FILTER (WHERE owner = 'erased'), 0),
+           coalesce(sum(value) FILTER (WHERE owner = 'customer'), 0),
            string_agg(DISTINCT coalesce(name, product_id, 'sem nome'), ', ')
-               FILTER (WHERE customer_id IS NOT NULL)
-    FROM silver.sales LEFT JOIN silver.products USING (source, product_id)
-    WHERE is_eligible AND (customer_id IS NULL OR len(coalesce(audiences, [])) = 0)
+               FILTER (WHERE owner = 'customer')
+    FROM (
+        SELECT *, CASE WHEN customer_id IS NULL THEN 'nobody'
+                       WHEN customer_id IN (SELECT customer_id FROM silver.customers)
+                       THEN 'customer' ELSE 'erased' END AS owner
+        FROM silver.sales
+    )
+    LEFT JOIN silver.products USING (source, product_id)
+    WHERE is_eligible AND (owner <> 'customer' OR len(coalesce(audiences, [])) = 0)
 """
 _AUDIENCE = """
     SELECT count(*) FILTER (WHERE ltv > 0), coalesce(sum(ltv), 0), count(*) FILTER (WHERE ltv = 0)

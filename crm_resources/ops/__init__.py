@@ -3,7 +3,12 @@
 Nothing here imports Dagster but `resource`, so that the web app starts fast.
 """
 
-from crm_resources.ops.store import BadRecordError, NewerStoreError, OpsStore
+from crm_resources.ops.store import (
+    BadRecordError,
+    NewerStoreError,
+    OpsStore,
+    StoreUnavailableError,
+)
 from crm_resources.ops.tables import Action, Delivery, ExportRecord, Incident, Load, LoadStatus
 
 __all__ = [
@@ -16,4 +21,5 @@ __all__ = [
     "LoadStatus",
     "NewerStoreError",
     "OpsStore",
+    "StoreUnavailableError",
 ]

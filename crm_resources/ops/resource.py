@@ -9,8 +9,8 @@ from crm_resources.ops.store import OpsStore
 class OpsResource(ConfigurableResource[OpsStore]):
     """Where the operations store of one tenant is."""
 
-    url: str = Field(description="Path of the SQLite file, or an SQLAlchemy address")
-    tenant: str = Field(description="Slug of the tenant whose rows are seen")
+    url: str = Field(description="Path of the SQLite file, or an SQLAlchemy address", repr=False)
+    tenant: str = Field(description="Tenant whose rows are seen, as the store names it")
 
     def store(self) -> OpsStore:
         """Open the store, upgraded to this program's version."""

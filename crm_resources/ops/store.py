@@ -1,4 +1,4 @@
-"""The operations store of one tenant: loads and actions, and by inheritance incidents and exports.
+"""The operations store of one tenant: loads and actions, and by inheritance what stands beside.
 
 What belongs here: short transactions over `tables`, every one filtered by the tenant. The same
 statements work on SQLite and PostgreSQL.
@@ -12,12 +12,22 @@ import polars as pl
 from sqlalchemy import Text, cast, func, select
 
 from crm_resources.ops import tables
-from crm_resources.ops.database import BadRecordError, NewerStoreError, columns_of
+from crm_resources.ops.database import NewerStoreError, columns_of
 from crm_resources.ops.exports import ExportStore
+from crm_resources.ops.faults import BadRecordError, StoreUnavailableError
 from crm_resources.ops.incidents import IncidentStore
 from crm_resources.ops.tables import Action, Incident, Load
+from crm_resources.ops.tombstones import TombstoneStore
 
-__all__ = ["Action", "BadRecordError", "Incident", "Load", "NewerStoreError", "OpsStore"]
+__all__ = [
+    "Action",
+    "BadRecordError",
+    "Incident",
+    "Load",
+    "NewerStoreError",
+    "OpsStore",
+    "StoreUnavailableError",
+]
 
 _ACTION_SCHEMA = pl.Schema(
     {
@@ -38,8 +48,8 @@ _ACTION_SCHEMA = pl.Schema(
 )
 
 
-class OpsStore(IncidentStore, ExportStore):
-    """What is durable at once: what was landed, what was decided, what went wrong, what left.
+class OpsStore(IncidentStore, ExportStore, TombstoneStore):
+    """What is durable at once: what was landed and decided, what went wrong, what left, who left.
 
     Each method is one short transaction.
     """
@@ -61,7 +71,8 @@ class OpsStore(IncidentStore, ExportStore):
         query = select(*columns_of(tables.loads)).where(loads.id.in_(newest))
         if source is not None:
             query = query.where(loads.source == source)
-        return [Load(**row) for row in self._read(query.order_by(loads.source, loads.slice))]
+        held = (Load(**row) for row in self._read(query))
+        return sorted(held, key=lambda load: (load.source, load.slice))  # no server's collation
 
     def load_of_content(self, source: str, sha256: str) -> Load | None:
         """Return the latest load of a content, or None if it was never received."""
@@ -113,7 +124,7 @@ class OpsStore(IncidentStore, ExportStore):
             .where(actions.tenant == self.tenant, actions.id > after_id)
             .order_by(actions.id)
         )
-        with self._engine.connect() as connection:
+        with self._transaction() as connection:
             rows = connection.execute(query).fetchall()
         return pl.DataFrame(rows, schema=_ACTION_SCHEMA, orient="row")
 
@@ -121,7 +132,7 @@ class OpsStore(IncidentStore, ExportStore):
         """Return the id of the newest action, 0 without any."""
         actions = tables.actions.c
         query = select(func.max(actions.id)).where(actions.tenant == self.tenant)
-        with self._engine.connect() as connection:
+        with self._transaction() as connection:
             return connection.execute(query).scalar() or 0
 
     def _row(self, record: Load | Action) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -28,7 +29,7 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = "0001"
+VERSION = "0002"
 
 LoadStatus = Literal["received", "landed", "refused", "undone"]
 
@@ -165,12 +166,15 @@ class Instant(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+Id = BigInteger().with_variant(Integer, "sqlite")
+"""A number given once and never again; each conflict of PostgreSQL uses one up."""
+
 metadata = MetaData()
 
 loads = Table(
     "loads",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("tenant", String, nullable=False),
     Column("source", String, nullable=False),
     Column("slice", String, nullable=False),
@@ -197,7 +201,7 @@ loads = Table(
 actions = Table(
     "actions",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("tenant", String, nullable=False),
     Column("kind", String, nullable=False),
     Column("idempotency_key", String, nullable=False),
@@ -219,7 +223,7 @@ actions = Table(
 incidents = Table(
     "incidents",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("tenant", String, nullable=False),
     Column("kind", String, nullable=False),
     Column("subject", String, nullable=False),
@@ -242,9 +246,9 @@ incidents = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("tenant", String, nullable=False),
-    Column("incident_id", Integer, nullable=False),
+    Column("incident_id", Id, nullable=False),
     Column("channel", String, nullable=False),
     Column("told", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
@@ -257,7 +261,7 @@ deliveries = Table(
 exports = Table(
     "exports",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("tenant", String, nullable=False),
     Column("kind", String, nullable=False),
     Column("destination", String, nullable=False),
@@ -266,5 +270,17 @@ exports = Table(
     Column("customer_ids", JSON, nullable=False),
     Column("actor", String, nullable=False),
     Column("at", Instant, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("tag", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    UniqueConstraint("tenant", "tag", name="uq_tombstones_tag"),
     sqlite_autoincrement=True,
 )

@@ -1,5 +1,9 @@
 import multiprocessing
+import os
+import shutil
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +67,51 @@ def warehouse_options(tmp_path, migrations):
 @pytest.fixture
 def warehouse(warehouse_options):
     return Warehouse(**warehouse_options)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory):
+    """A PostgreSQL server of this worker, from a cluster that the first one makes for all."""
+    from filelock import FileLock
+    from postgres import NEEDED, Postgres, binaries, make_cluster
+
+    if binaries() is None:
+        pytest.skip(NEEDED)
+    shared = tmp_path_factory.getbasetemp()
+    cluster = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "cluster"
+    with tempfile.TemporaryDirectory(prefix="crm-postgres-") as name:
+        folder = Path(name)
+        with FileLock(f"{cluster}.lock"):
+            if not cluster.exists():
+                make_cluster(folder / "made")
+                shutil.move(folder / "made", cluster)
+        server = Postgres(cluster, folder)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """The address of an empty place in a PostgreSQL database."""
+    from sqlalchemy import make_url
+
+    from crm_resources.ops import database
+
+    with postgres_server.schema() as address:
+        yield address
+        database._pooled(make_url(address)).dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request, tmp_path):
+    """Where an empty operations store is to be, in each kind of database."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres")
+    return str(tmp_path / "acme" / "ops.sqlite")
+
+
+@pytest.fixture
+def store(address):
+    from crm_resources.ops import OpsStore
+
+    return OpsStore(address, "acme")

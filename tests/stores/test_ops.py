@@ -1,56 +1,20 @@
-import os
-import shutil
-import signal
-import sqlite3
-import stat
-import subprocess
-import sys
+"""The operations store: the same answers from SQLite and from PostgreSQL."""
+
 import traceback
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import dagster as dg
 import polars as pl
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine
+from ops_samples import AT, action, load, sql
 from sqlalchemy.exc import SQLAlchemyError
 
-from crm_resources.ops import Action, BadRecordError, Load, NewerStoreError, OpsStore, tables
-from crm_resources.ops import database as module
+from crm_resources.ops import BadRecordError, ExportRecord, Load, OpsStore
 from crm_resources.ops.resource import OpsResource
-
-AT = datetime(2025, 3, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "acme" / "ops.sqlite"
-
-
-@pytest.fixture
-def store(path):
-    return OpsStore(path, "acme")
-
-
-def load(slice_="2025-01", source="hotmart_transactions", **fields):
-    return Load(**{"source": source, "slice": slice_, "status": "landed", "at": AT, **fields})
-
-
-def action(key, **fields):
-    return Action(**{"kind": "batch_selected", "idempotency_key": key, "at": AT, **fields})
-
-
-def sql(path, statement):
-    connection = sqlite3.connect(path)
-    try:
-        with connection:
-            return connection.execute(statement).fetchall()
-    finally:
-        connection.close()
-
 
 # Loads
 
@@ -89,7 +53,9 @@ def test_the_latest_load_of_a_slice_counts(store):
     store.record_load(load("2025-01", rows=1))
     store.record_load(load("2025-01", source="hotmart_customers", rows=2))
     store.record_load(load("2025-02", rows=3))
+    store.record_load(load("2025-01", source="Z", rows=4))
     assert [(each.source, each.slice, each.rows) for each in store.loads()] == [
+        ("Z", "2025-01", 4),
         ("hotmart_customers", "2025-01", 2),
         ("hotmart_transactions", "2025-01", 1),
         ("hotmart_transactions", "2025-02", 3),
@@ -163,10 +129,10 @@ def test_a_batch_with_a_wrong_action_appends_none(store):
     assert store.actions().is_empty()
 
 
-def test_ids_are_never_given_twice(store, path):
+def test_ids_are_never_given_twice(store, address):
     store.append_actions([action("a")])
     last = store.last_action_id()
-    sql(path, "DELETE FROM actions")
+    sql(address, "DELETE FROM actions")
     store.append_actions([action("b")])
     assert store.last_action_id() > last
 
@@ -187,11 +153,11 @@ def test_one_incident_is_open_per_kind_and_subject(store):
     assert [each.detail for each in store.open_incidents()] == ["1 h", "again"]
 
 
-# Tenants, privacy, files
+# Tenants, privacy
 
 
-def test_tenants_never_see_each_others_rows(store, path):
-    other = OpsStore(path, "beta")
+def test_tenants_never_see_each_others_rows(store, address):
+    other = OpsStore(address, "beta")
     other.record_load(load(content_sha256="x"))
     other.append_actions([action("a"), action("b")])
     other.open_incident("late", "daily", "beta")
@@ -221,7 +187,7 @@ def test_tenants_never_see_each_others_rows(store, path):
 def test_no_value_reaches_an_exception(store, wrong):
     key = "maria:2025-01-01"
     personal = {"email_key": "maria@example.com", "phone_key": "+5511987654321"}
-    with pytest.raises((BadRecordError, SQLAlchemyError)) as raised:
+    with pytest.raises((BadRecordError, SQLAlchemyError, TypeError)) as raised:
         store.append_actions([action(**{"key": key, **personal, **wrong})])
     text = "".join(traceback.format_exception(raised.value))
     assert "maria@" not in text
@@ -234,164 +200,132 @@ def test_an_unknown_status_is_refused(store):
         store.record_load(load(status="perhaps"))
 
 
-def test_folder_and_files_are_private(store, path):
-    with store._engine.connect() as connection:
-        connection.exec_driver_sql("SELECT * FROM loads").fetchall()
-        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-    assert modes == {"ops.sqlite": 0o600, "ops.sqlite-wal": 0o600, "ops.sqlite-shm": 0o600}
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-
-
-def test_every_connection_has_the_durable_settings(store):
-    expected = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30000}
-    with store._engine.connect() as connection:
-        found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in expected}
-    assert found == expected
-
-
-def test_an_address_names_the_same_file_as_its_path(store, path):
-    store.append_actions([action("a")])
-    assert OpsStore(f"sqlite:///{path}", "acme").last_action_id() == store.last_action_id()
-
-
-def test_the_web_app_starts_without_dagster_and_without_alembic(store, path):
-    code = (
-        "import sys; from crm_resources.ops import OpsStore; OpsStore(sys.argv[1], 'acme').loads();"
-        "print([name for name in ('dagster', 'alembic', 'duckdb') if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[]\n"
-
-
-def test_it_is_a_dagster_resource(path):
+def test_it_is_a_dagster_resource(address):
     @dg.asset
     def landed(ops: OpsResource) -> None:
         ops.store().record_load(load())
 
-    resource = OpsResource(url=str(path), tenant="acme")
+    resource = OpsResource(url=address, tenant="acme")
     assert dg.materialize([landed], resources={"ops": resource}).success
     assert len(resource.store().loads()) == 1
 
 
-# Processes
+# Exports
 
 
-def append_many(path, name, count):
-    store = OpsStore(path, "acme")
-    for number in range(count):
-        store.append_actions([action(f"{name}-{number}"), action(f"shared-{number}")])
-        store.record_load(load(f"{name}-{number}"))
+def test_the_register_of_exports_keeps_who_is_in_a_file(store, address):
+    made = ExportRecord(
+        kind="publico",
+        destination="publico/ilpi.csv",
+        filter={"audience": "ilpi"},
+        customer_ids=("cus_b", "cus_a"),
+        actor="ana",
+        at=AT,
+    )
+    first, second = store.record_export(made), store.record_export(made)
+    assert first < second
+    back = store.exports()
+    assert [each.id for each in back] == [first, second]
+    assert {**_fields(back[0]), "id": None} == _fields(made)
+    assert sql(address, "SELECT rows, tenant FROM exports") == [(2, "acme")] * 2
+    assert OpsStore(address, "beta").exports() == []
 
 
-def test_processes_that_open_and_append_at_once_lose_nothing(children, path):
-    processes = [children.start(append_many, path, name, 10) for name in "abc"]
-    assert [children.exit_code(process) for process in processes] == [0] * 3
-    store = OpsStore(path, "acme")
-    keys = store.actions()["idempotency_key"].to_list()
-    expected = {f"{name}-{number}" for name in [*"abc", "shared"] for number in range(10)}
-    assert len(keys) == len(expected)
-    assert set(keys) == expected
-    assert len(store.loads()) == 30
+# Deliveries
 
 
-def record_and_die(path):
-    store = OpsStore(path, "acme")
-    store.record_load(load(rows=7))
-    store.append_actions([action("a")])
-    os.kill(os.getpid(), signal.SIGKILL)
+LEASE = timedelta(minutes=5)
 
 
-def test_a_kill_after_the_method_returned_keeps_the_row(children, path):
-    children.killed(record_and_die, path)
-    store = OpsStore(path, "acme")
-    assert [each.rows for each in store.loads()] == [7]
-    assert store.actions().height == 1
+def test_an_incident_is_told_once_by_each_channel_until_it_changes(store):
+    store.open_incident("late", "daily", "3 h", AT)
+    claimed = store.claim_delivery("webhook", AT, LEASE)
+    assert (claimed.incident.subject, claimed.told, claimed.attempts) == ("daily", 0, 0)
+    assert store.claim_delivery("webhook", AT, LEASE) is None
+    assert store.claim_delivery("e-mail", AT, LEASE) is not None
+    store.record_delivery(replace(claimed, attempts=1, next_at=AT + LEASE, reason="recusado"))
+    assert [each.reason for each in store.failed_deliveries("webhook", AT)] == ["recusado"]
+    again = store.claim_delivery("webhook", AT + LEASE, LEASE)
+    assert again.attempts == 1
+    store.record_delivery(replace(again, told=again.incident.revision, attempts=0, reason=None))
+    assert store.claim_delivery("webhook", AT + timedelta(hours=1), LEASE) is None
+    assert store.failed_deliveries("webhook", AT) == []
+    assert store.change_incident("late", "daily", "4 h")
+    changed = store.claim_delivery("webhook", AT + timedelta(hours=1), LEASE)
+    assert changed.incident.detail == "4 h"
 
 
-def append_and_die_before_commit(path):
-    store = OpsStore(path, "acme")
-    store.append_actions([action("a")])
-    with store._write() as connection:
-        connection.execute(tables.actions.insert(), store._row(action("b")))
-        os.kill(os.getpid(), signal.SIGKILL)
+def test_two_who_look_at_once_get_each_incident_once(store, address):
+    for number in range(6):
+        store.open_incident("run_failed", str(number), "x", AT)
+
+    def claims(_):
+        other, found = OpsStore(address, "acme"), []
+        while one := other.claim_delivery("webhook", AT, LEASE):
+            found.append(one.incident.subject)
+        return found
+
+    with ThreadPoolExecutor(3) as pool:
+        told = [subject for found in pool.map(claims, range(3)) for subject in found]
+    assert sorted(told) == [*"012345"]
 
 
-def test_a_kill_before_the_commit_leaves_nothing_and_blocks_nobody(children, path):
-    children.killed(append_and_die_before_commit, path)
-    store = OpsStore(path, "acme")
-    assert store.append_actions([action("c")]) == 1
-    assert store.actions()["idempotency_key"].to_list() == ["a", "c"]
+def test_what_ended_long_ago_is_not_told_to_a_new_channel(store):
+    store.open_incident("run_failed", "hotmart", "x", AT)
+    store.close_incident("run_failed", "hotmart", AT)
+    assert store.claim_delivery("webhook", AT + timedelta(hours=23), LEASE) is not None
+    assert store.claim_delivery("e-mail", AT + timedelta(hours=24), LEASE) is None
 
 
-# Migrations
+# Tombstones
 
 
-def test_the_migrations_build_the_declared_tables(store, path):
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert context.get_current_revision() == tables.VERSION
-        assert compare_metadata(context, tables.metadata) == []
-    engine.dispose()
-    created = str(sql(path, "SELECT sql FROM sqlite_master"))
-    declared = [
-        constraint.name
-        for table in tables.metadata.tables.values()
-        for constraint in (*table.constraints, *table.indexes)
-        if constraint.name
+def test_a_tombstone_stands_once(store, address):
+    assert store.add_tombstones({}) == 0
+    assert store.add_tombstones({"t1": "email", "t2": "phone"}, AT) == 2
+    assert store.add_tombstones({"t2": "phone", "t3": "email"}, AT) == 1
+    assert store.tombstones() == {"t1": "email", "t2": "phone", "t3": "email"}
+    last = store.last_tombstone_id()
+    other = OpsStore(address, "beta")
+    assert (other.tombstones(), other.last_tombstone_id()) == ({}, 0)
+    assert other.add_tombstones({"t1": "email"}) == 1
+    assert store.last_tombstone_id() == last
+
+
+def test_an_erasure_rewrites_the_rows_of_one_tenant(store, address):
+    store.append_actions(
+        [
+            action("a", email_key="ana@example.com", payload={"nome": "Ana", "nota": None}),
+            action("b", email_key="bia@example.com", customer_id="cus_b"),
+        ]
+    )
+    other = OpsStore(address, "beta")
+    other.append_actions([action("a", email_key="ana@example.com")])
+    (found,) = store.rows_mentioning("actions", ["ana@example.com"])
+    assert (found["idempotency_key"], found["payload"]["nome"]) == ("a", "Ana")
+    blank = {"email_key": "apagado", "payload": {"apagado": True}, "reason": None}
+    assert store.rewrite("actions", {found["id"]: blank}) == 1
+    assert list(store.rows_mentioning("actions", ["ana@example.com", "nome"])) == []
+    assert store.actions()["email_key"].to_list() == ["apagado", "bia@example.com"]
+    assert store.actions()["payload"].to_list() == ['{"apagado": true}', None]
+    assert other.actions()["email_key"].to_list() == ["ana@example.com"]
+
+
+def test_the_files_that_list_a_customer_are_found(store):
+    for number, people in enumerate([("cus_a",), ("cus_b", "cus_c"), ()]):
+        store.record_export(
+            ExportRecord(
+                kind="publico",
+                destination=f"{number}.csv",
+                filter={},
+                customer_ids=people,
+                actor="ana",
+                at=AT,
+            )
+        )
+    assert [row["destination"] for row in store.exports_of(["cus_a", "cus_c"])] == [
+        "0.csv",
+        "1.csv",
     ]
-    assert [name for name in declared if name not in created] == []
-    assert created.count("AUTOINCREMENT") == len(tables.metadata.tables)
-
-
-NEXT = """
-import sqlalchemy as sa
-from alembic import op
-
-revision = "0002"
-down_revision = "0001"
-
-
-def upgrade():
-    op.add_column("loads", sa.Column("note", sa.String, server_default="old"))
-    {more}
-"""
-
-
-@pytest.fixture
-def next_version(tmp_path, monkeypatch):
-    """Return a function that lets the program know one more migration than it ships."""
-
-    def install(more=""):
-        folder = tmp_path / "migrations"
-        shutil.copytree(module.MIGRATIONS, folder)
-        (folder / "versions" / "0002_note.py").write_text(NEXT.format(more=more))
-        monkeypatch.setattr(module, "MIGRATIONS", folder)
-        monkeypatch.setattr(tables, "VERSION", "0002")
-
-    return install
-
-
-def test_an_older_database_is_upgraded_with_its_rows(store, path, next_version):
-    store.record_load(load(rows=7))
-    next_version()
-    assert [each.rows for each in OpsStore(path, "acme").loads()] == [7]
-    assert sql(path, "SELECT note FROM loads") == [("old",)]
-    assert sql(path, "SELECT version_num FROM alembic_version") == [("0002",)]
-
-
-def test_a_failing_upgrade_leaves_the_version_before_it(store, path, next_version):
-    next_version(more="raise OSError('disk')")
-    with pytest.raises(OSError, match="disk"):
-        OpsStore(path, "acme")
-    assert sql(path, "SELECT version_num FROM alembic_version") == [("0001",)]
-    assert "note" not in [row[1] for row in sql(path, "PRAGMA table_info(loads)")]
-
-
-def test_a_newer_database_is_refused(store, path):
-    sql(path, "UPDATE alembic_version SET version_num = '0009'")
-    with pytest.raises(NewerStoreError, match="na versão 0009 e este programa conhece até a 0001"):
-        OpsStore(path, "acme")
-    assert sql(path, "SELECT version_num FROM alembic_version") == [("0009",)]
+    assert store.exports_of([]) == []
+    assert store.exports_of(["cus_d"]) == []

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from crm_resources.ops.tables import Instant
+from crm_resources.ops.tables import Id, Instant
 
 revision = "0001"
 down_revision = None
@@ -13,7 +13,7 @@ def upgrade() -> None:
     """Create the first tables."""
     op.create_table(
         "loads",
-        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("id", Id, primary_key=True),
         sa.Column("tenant", sa.String, nullable=False),
         sa.Column("source", sa.String, nullable=False),
         sa.Column("slice", sa.String, nullable=False),
@@ -38,7 +38,7 @@ def upgrade() -> None:
     op.create_index("ix_loads_content", "loads", ["tenant", "source", "content_sha256"])
     op.create_table(
         "actions",
-        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("id", Id, primary_key=True),
         sa.Column("tenant", sa.String, nullable=False),
         sa.Column("kind", sa.String, nullable=False),
         sa.Column("idempotency_key", sa.String, nullable=False),
@@ -58,7 +58,7 @@ def upgrade() -> None:
     op.create_index("ix_actions_id", "actions", ["tenant", "id"])
     op.create_table(
         "incidents",
-        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("id", Id, primary_key=True),
         sa.Column("tenant", sa.String, nullable=False),
         sa.Column("kind", sa.String, nullable=False),
         sa.Column("subject", sa.String, nullable=False),
@@ -78,9 +78,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "deliveries",
-        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("id", Id, primary_key=True),
         sa.Column("tenant", sa.String, nullable=False),
-        sa.Column("incident_id", sa.Integer, nullable=False),
+        sa.Column("incident_id", Id, nullable=False),
         sa.Column("channel", sa.String, nullable=False),
         sa.Column("told", sa.Integer, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
@@ -91,7 +91,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "exports",
-        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("id", Id, primary_key=True),
         sa.Column("tenant", sa.String, nullable=False),
         sa.Column("kind", sa.String, nullable=False),
         sa.Column("destination", sa.String, nullable=False),
