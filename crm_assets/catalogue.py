@@ -17,6 +17,8 @@ DICTIONARY = "docs/data-dictionary.md"
 _TYPES: dict[str, str] = {
     "String": "VARCHAR",
     "Int64": "BIGINT",
+    "UInt64": "UBIGINT",
+    "UInt8": "UTINYINT",
     "Float64": "DOUBLE",
     "Boolean": "BOOLEAN",
     "Date": "DATE",

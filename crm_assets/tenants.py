@@ -14,9 +14,15 @@ from datetime import date
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
+from crm_assets.person_rules import Frozen, Identity, Privacy, Survivorship
 from crm_assets.settings import Settings, SettingsError, parse_day
 
 DEFAULT = "default"
@@ -38,12 +44,14 @@ _MEANINGS = {
     "extra_forbidden": "chave desconhecida",
     "missing": "falta este valor",
     "value_error": "{error}",
+    "literal_error": "precisa ser um destes: {expected}",
     "greater_than": "precisa ser maior que {gt}",
     "greater_than_equal": "precisa ser {ge} ou mais",
     "less_than_equal": "precisa ser {le} ou menos",
     "bool": "precisa ser true ou false",
     "date": "precisa ser uma data AAAA-MM-DD",
     "dict": "precisa ser uma tabela",
+    "float": "precisa ser um número",
     "int": "precisa ser um número inteiro",
     "model": "precisa ser uma tabela",
     "string": "precisa ser um texto",
@@ -51,16 +59,12 @@ _MEANINGS = {
 }
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 Url = Annotated[str, Field(pattern=_URL.pattern)]
 
 
-class HotmartSource(_Model):
+class HotmartSource(Frozen):
     """How to read one Hotmart account."""
 
     enabled: bool = True
@@ -86,7 +90,7 @@ class HotmartSource(_Model):
         return self
 
 
-class ManychatSource(_Model):
+class ManychatSource(Frozen):
     """Where ManyChat contacts come from.
 
     Attributes:
@@ -100,7 +104,7 @@ class ManychatSource(_Model):
     sheet_every_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
 
 
-class Audience(_Model):
+class Audience(Frozen):
     """Products that make up one audience, by id or name pattern (`*` and `?`), or all the rest.
 
     Attributes:
@@ -123,7 +127,7 @@ class Audience(_Model):
         return tuple(str(i) for i in ids) if isinstance(ids, list | tuple) else ids
 
 
-class Remarketing(_Model):
+class Remarketing(Frozen):
     """Who may enter the batch of the day (rules 4.3 to 4.5)."""
 
     batch_size: Annotated[int, Field(ge=1, le=50)] = 50
@@ -133,7 +137,7 @@ class Remarketing(_Model):
     include_leads: bool = True
 
 
-class Tenant(_Model):
+class Tenant(Frozen):
     """One company."""
 
     slug: Slug
@@ -148,6 +152,9 @@ class Tenant(_Model):
         "todos": Audience(label="Todos", public_label="todos", rest=True)
     }
     remarketing: Remarketing = Remarketing()
+    privacy: Privacy = Privacy()
+    identity: Identity = Identity()
+    survivorship: Survivorship = Survivorship()
 
     @field_validator("timezone")
     @classmethod
@@ -260,4 +267,4 @@ def _meaning(error: ErrorDetails) -> str:
     if kind in {"string_pattern_mismatch", "string_too_long"}:
         return _FORMS.get(name, "precisa ser o nome de uma variável de ambiente")
     meaning = _MEANINGS.get(kind) or _MEANINGS.get(kind.partition("_")[0], "não serve aqui")
-    return meaning.format(**error.get("ctx", {}))
+    return meaning.format(**error.get("ctx", {})).replace("' or '", "' ou '")

@@ -64,6 +64,7 @@ DEFAULTS: dict[type[Contract], dict[str, Any]] = {
         "is_own": True,
         "is_purchase": True,
         "is_eligible": True,
+        "is_erased": False,
     },
     Products: {"source": "hotmart", "audiences": [], "is_mapped": True},
     CustomerXref: {"source": "hotmart", "joined_by": "own", "valid_from": NOON},

@@ -26,21 +26,28 @@ TABLES: dict[str, type[Contract]] = {
     "silver.customer_xref": silver.CustomerXref,
     "silver.customer_ids": silver.CustomerIds,
     "silver.customer_merges": silver.CustomerMerges,
+    "silver.key_status": silver.KeyStatus,
+    "silver.identity_findings": silver.IdentityFindings,
     "silver.sales": silver.Sales,
     "silver.products": silver.Products,
     "silver.contact_history": silver.ContactHistory,
+    "silver.consents": silver.Consents,
     "silver.opt_outs": silver.OptOuts,
     "silver.customers": silver.Customers,
+    "silver.field_choices": silver.FieldChoices,
     "silver.customer_lineage": silver.CustomerLineage,
     "gold.daily_report": gold.DailyReport,
     "gold.audience_<name>": gold.Audience,
     "gold.remarketing_batches": gold.RemarketingBatches,
+    "gold.identity_review": gold.IdentityReview,
 }
 """Every table with a contract, in the order of the layers."""
 
 TYPES = {
     "String": "text",
     "Int64": "integer",
+    "UInt64": "integer",
+    "UInt8": "small integer",
     "Boolean": "yes or no",
     "Date": "day",
     "Datetime": "instant",

@@ -9,7 +9,7 @@ import pandera.polars as pa
 import polars as pl
 
 from crm_assets.checks.contract import Contract, Instant, Money, Texts
-from crm_assets.checks.silver import BATCH_STATUSES, CUSTOMER_ID, E164
+from crm_assets.checks.silver import BATCH_STATUSES, CUSTOMER_ID, E164, FINDINGS
 
 Amounts = Annotated[pl.List, pl.Struct({"currency": pl.String, "amount": pl.Decimal(18, 2)})]
 
@@ -78,3 +78,21 @@ class RemarketingBatches(Contract):
 
     class Config:
         unique = ["batch_date", "position"]
+
+
+class IdentityReview(Contract):
+    """What a person should look at in the customer master, what weighs most first."""
+
+    position: int = pa.Field(ge=1, unique=True, description="place in the list")
+    finding: str = pa.Field(isin=FINDINGS, description="what was found")
+    reason: str = pa.Field(description="the same in a sentence")
+    remedy: str = pa.Field(description="what to do, and with which command")
+    customer_ids: Texts = pa.Field(description="customers concerned")
+    customers: int = pa.Field(ge=0, description="how many")
+    records: Texts = pa.Field(description="their records, source:id")
+    record_count: int = pa.Field(ge=0, description="how many")
+    kind: str = pa.Field(nullable=True, isin=["email", "phone"], description="kind of key")
+    key: str = pa.Field(nullable=True, description="the shared key")
+    sales: int = pa.Field(ge=0, description="eligible sales of these customers")
+    value: Money = pa.Field(ge=0, description="what they paid, in the tenant's currency")
+    since: Instant = pa.Field(description="first found")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pandera.polars as pa
+import polars as pl
 
 from crm_assets.checks.contract import Contract, Instant, Money, Texts
 
@@ -12,7 +13,18 @@ SOURCES = ["hotmart", "woocommerce", "form", "manychat", "crm"]
 """Sources, the better one first (rules 2.6)."""
 
 CUSTOMER_ID = r"^cus_[0-9a-f]{32}$"
+DECIDED_BY = [
+    "pin", "valid", "source", "newest", "oldest", "most_frequent", "record_id", "only",
+]  # fmt: skip
+MARKS = len(DECIDED_BY) + 1
 E164 = r"^\+[1-9][0-9]{6,14}$"
+JOINED_BY = ["email", "phone", "source", "decision", "own"]
+KEY_STATUSES = ["personal", "household", "generic", "blocked"]
+FINDINGS = [
+    "perfil_em_quarentena", "documentos_diferentes", "documentos_separados",
+    "compradores_separados", "mantidos_separados", "telefone_compartilhado", "caixa_de_funcao",
+    "regra_ignorada",
+]  # fmt: skip
 BATCH_STATUSES = ["selecionado", "entregue", "pulado", "nao_entregue", "retirado"]
 STATUS_CLASSES = [
     "paid", "pending", "late", "failed", "reversed", "disputed", "partial", "unknown",
@@ -24,7 +36,9 @@ class ContactRecords(Contract):
 
     record_id: str = pa.Field(unique=True, description="source and position of the raw record")
     source: str = pa.Field(isin=SOURCES, description="where it came from")
-    source_id: str = pa.Field(description="the source's own id of the person, else of the record")
+    source_id: str = pa.Field(
+        description="the source's own id of the person, else of the record, which no other has"
+    )
     source_key: str = pa.Field(nullable=True, description="the source's id when it names a person")
     observed_at: Instant = pa.Field(description="when the source said so")
     email: str = pa.Field(nullable=True, description="e-mail, cleaned")
@@ -106,6 +120,7 @@ class Sales(SaleRecords):
     """Every sale with its customer."""
 
     customer_id: str = pa.Field(nullable=True, str_matches=CUSTOMER_ID, description="the buyer")
+    is_erased: bool = pa.Field(description="the buyer was erased: the id is random and nobody's")
 
 
 class Products(Contract):
@@ -130,10 +145,37 @@ class CustomerXref(Contract):
     source: str = pa.Field(isin=SOURCES, description="its source")
     source_id: str = pa.Field(description="its id there")
     customer_id: str = pa.Field(str_matches=CUSTOMER_ID, description="customer")
-    joined_by: str = pa.Field(isin=["email", "phone", "source", "own"], description="kind of key")
-    key_hash: str = pa.Field(nullable=True, description="hash of that key")
+    joined_by: str = pa.Field(isin=JOINED_BY, description="kind of key; decision = a steward")
+    key_hash: pl.UInt64 = pa.Field(nullable=True, description="hash of that key")
     valid_from: Instant = pa.Field(description="since")
     valid_to: Instant = pa.Field(nullable=True, description="until; empty = now")
+
+
+class KeyStatus(Contract):
+    """Keys of many records and keys that join nobody; every other key is personal."""
+
+    kind: str = pa.Field(isin=["email", "phone"], description="kind of key")
+    key: str = pa.Field(description="the key")
+    status: str = pa.Field(isin=KEY_STATUSES, description="whom it joins")
+    reason: str = pa.Field(nullable=True, description="why it does not join everybody")
+    records: int = pa.Field(ge=1, description="records that carry it")
+    other_keys: int = pa.Field(nullable=True, ge=0, description="phones of an e-mail, or reverse")
+    first_names: int = pa.Field(nullable=True, ge=0, description="first names seen with it")
+    since: Instant = pa.Field(description="since when it has this status")
+
+    class Config:
+        unique = ["kind", "key"]
+
+
+class IdentityFindings(Contract):
+    """What the identity engine kept apart, or joined with a doubt, for a person to look at."""
+
+    finding: str = pa.Field(isin=FINDINGS, description="what was found")
+    customer_ids: Texts = pa.Field(description="customers concerned")
+    records: Texts = pa.Field(description="records concerned, as source:id")
+    kind: str = pa.Field(nullable=True, isin=["email", "phone"], description="kind of the key")
+    key: str = pa.Field(nullable=True, description="the key concerned")
+    since: Instant = pa.Field(description="since when")
 
 
 class CustomerIds(Contract):
@@ -195,13 +237,47 @@ class Customers(Contract):
     is_own: bool = pa.Field(description="not merely another producer's buyer")
 
 
-class CustomerLineage(Contract):
-    """Which record fed each field of a customer, and which came second."""
+class FieldChoices(Contract):
+    """Which fields each record of a customer won: 1 = came second, from 2 on = won, and why."""
 
     customer_id: str = pa.Field(str_matches=CUSTOMER_ID, description="customer")
-    field: str = pa.Field(description="surviving field; place = city, state and country together")
-    record_id: str = pa.Field(description="winning record")
+    record_id: str = pa.Field(unique=True, description="record; acao:<id> = a steward's pin")
+    email: pl.UInt8 = pa.Field(nullable=True, ge=1, le=MARKS, description="mark for the e-mail")
+    phone: pl.UInt8 = pa.Field(nullable=True, ge=1, le=MARKS, description="mark for the phone")
+    name: pl.UInt8 = pa.Field(nullable=True, ge=1, le=MARKS, description="mark for the name")
+    document: pl.UInt8 = pa.Field(
+        nullable=True, ge=1, le=MARKS, description="mark for the document"
+    )
+    instagram: pl.UInt8 = pa.Field(nullable=True, ge=1, le=MARKS, description="mark for Instagram")
+    hotmart_ucode: pl.UInt8 = pa.Field(
+        nullable=True, ge=1, le=MARKS, description="mark for the buyer's id"
+    )
+    manychat_id: pl.UInt8 = pa.Field(
+        nullable=True, ge=1, le=MARKS, description="mark for ManyChat's id"
+    )
+    place: pl.UInt8 = pa.Field(nullable=True, ge=1, le=MARKS, description="mark for the place")
+    city: pl.UInt8 = pa.Field(nullable=True, ge=2, le=2, description="2 = pinned alone")
+    state: pl.UInt8 = pa.Field(nullable=True, ge=2, le=2, description="2 = pinned alone")
+    country: pl.UInt8 = pa.Field(nullable=True, ge=2, le=2, description="2 = pinned alone")
+
+
+class CustomerLineage(Contract):
+    """Which record fed each field of a customer and why, and which came second."""
+
+    customer_id: str = pa.Field(str_matches=CUSTOMER_ID, description="customer")
+    field: str = pa.Field(
+        description="surviving field; place = city, state and country together, a pinned part alone"
+    )
+    record_id: str = pa.Field(description="winning record; acao:<id> = a steward's pin")
+    source: str = pa.Field(isin=[*SOURCES, "pin"], description="its source")
+    source_id: str = pa.Field(description="its id there; of a pin, the action's")
+    value_hash: str = pa.Field(nullable=True, description="MD5 of the value, to compare")
+    observed_at: Instant = pa.Field(description="when the source said so")
+    decided_by: str = pa.Field(
+        alias="strategy", isin=DECIDED_BY, description="what told winner and runner-up apart"
+    )
     runner_up: str = pa.Field(nullable=True, description="record that came second")
+    runner_up_source: str = pa.Field(nullable=True, isin=SOURCES, description="its source")
 
     class Config:
         unique = ["customer_id", "field"]
@@ -222,8 +298,24 @@ class ContactHistory(Contract):
     counts: bool = pa.Field(description="counts as a contact (rules 3.2)")
 
 
+class Consents(Contract):
+    """Every word of a person on being contacted, as it was said; later ones do not rewrite it."""
+
+    key_kind: str = pa.Field(isin=["email", "phone"], description="kind of key")
+    key: str = pa.Field(description="the key; Brazilian mobiles with the ninth digit")
+    channel: str = pa.Field(nullable=True, description="whatsapp, sms, email; empty = all")
+    purpose: str = pa.Field(nullable=True, description="what for; empty = everything")
+    status: str = pa.Field(isin=["granted", "revoked"], description="what the person said")
+    wording: str = pa.Field(nullable=True, description="sentence that the person agreed to")
+    source: str = pa.Field(description="how it came: pedido, manychat, a form")
+    evidence: str = pa.Field(nullable=True, description="where the proof is; why it was refused")
+    occurred_at: Instant = pa.Field(description="when the person said so")
+    actor: str = pa.Field(nullable=True, description="who wrote it down")
+    action_id: int = pa.Field(nullable=True, description="its action; empty = seen in an import")
+
+
 class OptOuts(Contract):
-    """Keys that must not be contacted: e-mail or phone, per channel; empty channel = all."""
+    """Keys that must not be contacted now; a Brazilian mobile with and without the ninth digit."""
 
     key_kind: str = pa.Field(isin=["email", "phone"], description="kind of key")
     key: str = pa.Field(description="the key")

@@ -1,268 +1,363 @@
-"""Who is one person: same e-mail key, same phone key or same id inside a source, transitively.
+"""Who is one person: same e-mail, same phone or same id inside a source, transitively (rules 2.1).
 
 The method is a reduced graph (mdm.md 4.1). Every key gets the first record that carries it, its
 root; a record then only says that the roots of its keys are one. Records whose roots agree drop
-out, and what is left is contracted with pointer jumping until nothing is left to join, in SQL, so
-that it spills to disk. Ids are minted once for an anchor record and survive later joins (4.3).
+out, and the rest is contracted (`graph`). Guards decide which keys join (`keys`); what breaks a
+rule all the same is taken apart (`conflicts`); ids stay what they were (`ids`); and only what a
+change touches is resolved again (`scope`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
+import polars as pl
+
+from crm_assets.person_rules import Identity
+from crm_assets.silver import ids, keys, scope
+from crm_assets.silver.conflicts import Decisions, Member, Separation, separate
+from crm_assets.silver.graph import contract
 from crm_resources.warehouse import Transaction
 
-MAX_ROUNDS = 64
-"""Each round at least halves what is left of 2^64 records: reaching it is a fault, not an end."""
+QUARANTINED = "perfil_em_quarentena"
+SHARED_PHONE = "telefone_compartilhado"
+FUNCTION_MAILBOX = "caixa_de_funcao"
+
+_DONE_WITH = ("email_roots", "phone_roots", "source_roots", "stars", "edges", "labels")
+"""What ten million records need the memory of, once they are resolved."""
+
+_FINDINGS = {"finding": pl.String, "whole": pl.Int64, "kind": pl.String, "key": pl.String}
+_PARTS = {"rid": pl.Int64, "component": pl.Int64, "joined_by": pl.String, "whole": pl.Int64}
 
 
-class IdentityError(RuntimeError):
-    """Components did not settle; nothing may be published."""
+@dataclass(frozen=True)
+class Resolution:
+    """What an identity run did.
+
+    Attributes:
+        scoped: whether only what changed was resolved.
+        records: records that were resolved.
+        customers: people among them.
+    """
+
+    scoped: bool
+    records: int
+    customers: int
 
 
-def resolve(tx: Transaction, records: str = "silver.contact_records") -> None:
-    """Write temp table `components(record_id, anchor, component, observed_at)`.
+def identify(tx: Transaction, guards: Identity, now: datetime, *, full: bool = False) -> Resolution:
+    """Bring the cross-reference, the ids and what is known of the keys to the present records.
 
-    A component without any e-mail or phone key is nobody and is left out (rules 2.1). `component`
-    is the row number of its earliest record.
+    Args:
+        tx: a transaction with `silver.contact_records` and what changed in them.
+        guards: the tenant's.
+        now: the time of what is written.
+        full: resolve everything, whatever has changed.
 
     Raises:
-        IdentityError: the graph did not settle within `MAX_ROUNDS`.
+        IdentityError: the graph did not settle; nothing may be published.
     """
-    tx.execute(_NODES.format(records=records))
-    tx.execute(_KEYS)
-    tx.execute(_ROOTS)
-    tx.execute(_STARS)
+    scoped = resolve(tx, guards, full=full)
+    ids.assign_ids(tx, now)
+    ids.update_xref(tx, now)
+    keys.store_verdicts(tx, now, scoped=scoped)
+    _store_findings(tx, now, scoped=scoped)
+    scope.close_scope(tx, guards)
+    records, customers = tx.read(
+        "SELECT (SELECT count(*) FROM components), (SELECT count(*) FROM assigned)"
+    ).row(0)
+    return Resolution(scoped, records, customers)
+
+
+def resolve(tx: Transaction, guards: Identity, *, full: bool = True) -> bool:
+    """Write temp table `components(rid, component, joined_by)` of the records in scope.
+
+    A component without any e-mail or phone key is nobody and is left out (rules 2.1).
+
+    Returns:
+        Whether the scope is less than everything.
+
+    Raises:
+        IdentityError: the graph did not settle.
+    """
+    scope.read_decisions(tx)
+    scoped = scope.choose_scope(tx, guards, full=full)
+    keys.find_roots(tx)
+    keys.judge_keys(tx, guards, scoped=scoped)
+    keys.drop_roots(tx)
+    has_households = tx.scalar("SELECT count(*) FROM household_roots") > 0
+    tx.execute(_STARS.format(household=_HOUSEHOLD if has_households else _NO_HOUSEHOLD))
     tx.execute(_EDGES)
-    tx.execute(
-        "CREATE OR REPLACE TEMP TABLE labels AS SELECT DISTINCT a AS v, a AS label FROM edges"
-    )
-    tx.execute(
-        "INSERT INTO labels SELECT DISTINCT b, b FROM edges EXCEPT SELECT v, label FROM labels"
-    )
-    for _ in range(MAX_ROUNDS):
-        if not tx.scalar("SELECT count(*) FROM edges"):
-            break
-        _contract(tx)
-    else:
-        raise IdentityError(f"a identidade não assentou em {MAX_ROUNDS} rodadas")
+    if tx.scalar("SELECT count(*) FROM together"):
+        tx.execute(_DECIDED_EDGES)
+    contract(tx)
     tx.execute(_COMPONENTS)
+    if tx.scalar("SELECT count(*) FROM source_roots"):
+        tx.execute(_BROUGHT_ALONG)
+    _separate(tx, guards)
+    tx.execute(
+        _SHARED,
+        {"min_emails": guards.min_household_emails, "mailboxes": list(keys.FUNCTION_MAILBOXES)},
+    )
+    for table in _DONE_WITH:
+        tx.execute(f"DROP TABLE {table}")
+    return scoped
 
 
-def assign_ids(tx: Transaction, now: datetime) -> None:
-    """Give every component its id: update `customer_ids` and log `customer_merges`.
+def _separate(tx: Transaction, guards: Identity) -> None:
+    """Take apart the components that break a rule; write `found(finding, whole, …)`."""
+    tx.execute(
+        _SUSPECTS,
+        {
+            "limited": guards.profile_limits,
+            "max_emails": guards.max_emails,
+            "max_phones": guards.max_phones,
+            "conflicts": guards.conflicts,
+        },
+    )
+    if tx.scalar("SELECT count(*) FROM apart"):
+        tx.execute(_KEPT_APART)
+    found, parts = pl.DataFrame(schema=_FINDINGS), pl.DataFrame(schema=_PARTS)
+    if tx.scalar("SELECT count(*) FROM suspects"):
+        members = tx.read(_MEMBERS)
+        decisions = _decisions(tx)
+        separations = [
+            (component, separation)
+            for component, rows in _components(members)
+            for separation in [_separation(rows, decisions, guards)]
+        ]
+        found, parts = _found(separations), _parts(separations)
+    tx.execute("CREATE OR REPLACE TEMP TABLE found AS FROM frame", frame=found)
+    tx.execute("CREATE OR REPLACE TEMP TABLE parts AS FROM frame", frame=parts)
+    if len(parts):
+        tx.execute("DELETE FROM components WHERE component IN (SELECT component FROM suspects)")
+        tx.execute(_TAKEN_APART)
 
-    A component keeps the oldest live id whose anchor it holds; a retired one comes back before a
-    new one is minted; an id whose anchor record is gone follows most of its old records, or the
-    customer it was merged into. Writes temp table `assigned(component, customer_id)`.
-    """
-    tx.execute(_CANDIDATES)
-    tx.execute(_ASSIGNED)
-    tx.execute(_NEXT_IDS, [now])
-    tx.execute(_LOG, [now])
-    tx.execute("DELETE FROM silver.customer_ids")
-    tx.execute("INSERT INTO silver.customer_ids SELECT * FROM next_ids")
+
+def _separation(rows: pl.DataFrame, decisions: Decisions, guards: Identity) -> Separation:
+    members = [
+        Member(*row)
+        for row in rows.select(
+            "rid", "ref", "email", "phone", "source", "document", "buyer", "name"
+        ).iter_rows()
+    ]
+    over = bool(rows["over_limits"][0])
+    separation = separate(members, decisions, by_phone=not over, conflicts=guards.conflicts)
+    if over:
+        separation.findings.add((QUARANTINED, None, None))
+    return separation
 
 
-def update_xref(tx: Transaction, now: datetime) -> None:
-    """Bring `customer_xref` to the new assignment; what no longer holds is closed at `now`.
-
-    A record that stays with its customer keeps its `valid_from` and learns the key that joins it
-    today, so that the table reads the same as after a full rebuild.
-    """
-    tx.execute(_CURRENT_XREF)
-    tx.execute(_REFRESH_XREF)
-    tx.execute(_CLOSE_XREF, [now])
-    tx.execute(_OPEN_XREF, [now])
+def _components(members: pl.DataFrame) -> Iterable[tuple[int, pl.DataFrame]]:
+    for (component,), rows in members.group_by("component", maintain_order=True):
+        yield component, rows
 
 
-def _contract(tx: Transaction) -> None:
-    """One round: hook every vertex to its least neighbour, jump to the top, relabel the edges."""
-    tx.execute(_PARENTS)
-    for _ in range(MAX_ROUNDS):
-        tx.execute(_JUMP)
-        moved = tx.scalar(
-            "SELECT count(*) FROM jumped JOIN parents USING (v) WHERE jumped.p <> parents.p"
-        )
-        tx.execute("CREATE OR REPLACE TEMP TABLE parents AS FROM jumped")
-        if not moved:
-            break
+def _parts(separations: Iterable[tuple[int, Separation]]) -> pl.DataFrame:
+    """Components of the records that were taken apart; each is named by its first record."""
+    return pl.DataFrame(
+        [
+            (rid, min(group), separation.joined_by.get(rid, "own"), component)
+            for component, separation in separations
+            for group in separation.groups
+            for rid in group
+        ],
+        schema=_PARTS,
+        orient="row",
+    )
+
+
+def _found(separations: Iterable[tuple[int, Separation]]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            (finding, component, kind, key and key.split(" ")[0])
+            for component, separation in separations
+            for finding, kind, key in sorted(separation.findings, key=str)
+        ],
+        schema=_FINDINGS,
+        orient="row",
+    )
+
+
+def _decisions(tx: Transaction) -> Decisions:
+    apart: dict[str, set[str]] = {}
+    for a, b in tx.read("SELECT a, b FROM apart").rows():
+        apart.setdefault(a, set()).add(b)
+        apart.setdefault(b, set()).add(a)
+    return Decisions(tx.read("SELECT a, b FROM together ORDER BY id, b").rows(), apart)
+
+
+def _store_findings(tx: Transaction, now: datetime, *, scoped: bool) -> None:
+    """Bring `silver.identity_findings` to what was found; what stays keeps its `since`."""
+    tx.execute(_NEW_FINDINGS, {"now": now})
+    if scoped:
+        tx.execute(_FORGET_FINDINGS)
     else:
-        raise IdentityError(f"os ponteiros não assentaram em {MAX_ROUNDS} saltos")
-    tx.execute(_RELABEL)
-    tx.execute(_LIFT)
-    tx.execute(_SHRINK)
+        tx.execute("DELETE FROM silver.identity_findings")
+    tx.execute("INSERT INTO silver.identity_findings BY NAME FROM new_findings")
 
 
-_NODES = """
-    CREATE OR REPLACE TEMP TABLE nodes AS
-    SELECT row_number() OVER (ORDER BY observed_at, record_id) AS rid,
-           record_id, source || ':' || source_id AS anchor, observed_at,
-           email_key, phone_key, source || ':' || source_key AS source_key
-    FROM {records}
-"""
-_KEYS = """
-    CREATE OR REPLACE TEMP TABLE keys AS
-    SELECT rid, 'email' AS kind, email_key AS key FROM nodes WHERE email_key IS NOT NULL
-    UNION ALL SELECT rid, 'phone', phone_key FROM nodes WHERE phone_key IS NOT NULL
-    UNION ALL SELECT rid, 'source', source_key FROM nodes WHERE source_key IS NOT NULL
-"""
-_ROOTS = """
-    CREATE OR REPLACE TEMP TABLE roots AS
-    SELECT kind, key, min(rid) AS root, count(*) AS records FROM keys GROUP BY kind, key
-"""
 _STARS = """
     CREATE OR REPLACE TEMP TABLE stars AS
-    SELECT rid, min(root) AS root, list(root) AS all_roots
-    FROM keys JOIN roots USING (kind, key) GROUP BY rid
+    SELECT rid, email_key IS NOT NULL OR phone_key IS NOT NULL AS is_keyed,
+           email.root AS email, coalesce(phone.root, household.root) AS phone,
+           source.root AS source,
+           coalesce(least(email.root, phone.root, household.root, source.root), rid) AS root,
+           CASE WHEN email.records > 1 THEN 'email'
+                WHEN greatest(phone.records, household.records) > 1 THEN 'phone'
+                WHEN source.records > 1 THEN 'source'
+                ELSE 'own' END AS joined_by
+    FROM nodes
+    LEFT JOIN email_roots AS email ON email.key = email_key
+    LEFT JOIN phone_roots AS phone ON phone.key = phone_key
+    LEFT JOIN source_roots AS source ON source.key = source_key
+    {household}
 """
+_HOUSEHOLD = """
+    LEFT JOIN household_roots AS household
+        ON household.key = phone_key AND household.name = known_as
+"""
+_NO_HOUSEHOLD = "CROSS JOIN (SELECT NULL::BIGINT AS root, NULL::BIGINT AS records) AS household"
 _EDGES = """
     CREATE OR REPLACE TEMP TABLE edges AS
-    SELECT DISTINCT root AS a, b FROM (SELECT root, unnest(all_roots) AS b FROM stars)
-    WHERE root <> b
+    SELECT root AS a, email AS b FROM stars WHERE email <> root
+    UNION SELECT root, phone FROM stars WHERE phone <> root
+    UNION SELECT root, source FROM stars WHERE source <> root
 """
-_PARENTS = """
-    CREATE OR REPLACE TEMP TABLE parents AS
-    SELECT v, least(v, min(u)) AS p
-    FROM (SELECT a AS v, b AS u FROM edges UNION ALL SELECT b, a FROM edges) GROUP BY v
-"""
-_JUMP = """
-    CREATE OR REPLACE TEMP TABLE jumped AS
-    SELECT parents.v, above.p FROM parents JOIN parents AS above ON above.v = parents.p
-"""
-_RELABEL = """
-    CREATE OR REPLACE TEMP TABLE labels AS
-    SELECT labels.v, coalesce(parents.p, labels.label) AS label
-    FROM labels LEFT JOIN parents ON parents.v = labels.label
-"""
-# A statement of its own: in one with the inequality of `_SHRINK`, the optimiser joins the two
-# parents on that inequality first, which is every vertex with every other.
-_LIFT = """
-    CREATE OR REPLACE TEMP TABLE lifted AS
-    SELECT x.p AS a, y.p AS b
-    FROM edges JOIN parents AS x ON x.v = edges.a JOIN parents AS y ON y.v = edges.b
-"""
-_SHRINK = """
-    CREATE OR REPLACE TEMP TABLE edges AS
-    SELECT DISTINCT least(a, b) AS a, greatest(a, b) AS b FROM lifted WHERE a <> b
+_DECIDED_EDGES = """
+    INSERT INTO edges
+    WITH placed AS (
+        SELECT ref, min(root) AS root FROM nodes JOIN stars USING (rid)
+        WHERE ref IN (SELECT a FROM together UNION ALL SELECT b FROM together) GROUP BY ref
+    )
+    SELECT DISTINCT least(one.root, other.root), greatest(one.root, other.root)
+    FROM together
+    JOIN placed AS one ON one.ref = a
+    JOIN placed AS other ON other.ref = b
+    WHERE one.root <> other.root
 """
 _COMPONENTS = """
     CREATE OR REPLACE TEMP TABLE components AS
-    SELECT record_id, anchor, coalesce(labels.label, stars.root) AS component, observed_at, rid
-    FROM nodes JOIN stars USING (rid) LEFT JOIN labels ON labels.v = stars.root
-    QUALIFY count(coalesce(email_key, phone_key)) OVER (PARTITION BY component) > 0
+    SELECT rid, coalesce(label, root) AS component, joined_by
+    FROM stars LEFT JOIN labels ON v = root WHERE is_keyed
 """
-
-# Two ways for an id to claim a component: its anchor is there, or its anchor is gone and most of
-# its old records are there.
-_CANDIDATES = """
-    CREATE OR REPLACE TEMP TABLE candidates AS
-    WITH anchors AS (SELECT DISTINCT anchor, component FROM components),
-    orphans AS (
-        SELECT ids.customer_id, components.component, count(*) AS held
-        FROM silver.customer_ids AS ids
-        JOIN silver.customer_xref AS xref
-            ON xref.customer_id = ids.customer_id AND xref.valid_to IS NULL
-        JOIN components USING (record_id)
-        WHERE NOT EXISTS (SELECT 1 FROM anchors WHERE anchors.anchor = ids.anchor)
-        GROUP BY ids.customer_id, components.component
-        QUALIFY row_number() OVER (
-            PARTITION BY ids.customer_id ORDER BY held DESC, components.component
-        ) = 1
-    )
-    SELECT customer_id, component FROM silver.customer_ids JOIN anchors USING (anchor)
-    UNION ALL SELECT customer_id, component FROM orphans
+# Without e-mail and phone a record can only be brought along by its id inside the source.
+_BROUGHT_ALONG = """
+    INSERT INTO components
+    SELECT rid, coalesce(label, root) AS component, joined_by
+    FROM stars LEFT JOIN labels ON v = root
+    WHERE NOT is_keyed AND source IS NOT NULL
+      AND coalesce(label, root) IN (SELECT component FROM components)
 """
-_ASSIGNED = """
-    CREATE OR REPLACE TEMP TABLE assigned AS
-    WITH firsts AS (
-        SELECT component, arg_min(anchor, rid) AS anchor FROM components GROUP BY component
-    ), chosen AS (
-        SELECT candidates.component, ids.customer_id
-        FROM candidates JOIN silver.customer_ids AS ids USING (customer_id)
-        QUALIFY row_number() OVER (
-            PARTITION BY candidates.component
-            ORDER BY ids.survivor_id IS NOT DISTINCT FROM ids.customer_id DESC,
-                     ids.minted_at, ids.customer_id
-        ) = 1
+# Every key of one kind has a root of its own, so that roots count keys.
+_SUSPECTS = """
+    CREATE OR REPLACE TEMP TABLE suspects AS
+    WITH over_limits AS (
+        SELECT label AS component FROM labels JOIN email_roots ON root = v
+        GROUP BY label HAVING count(*) > $max_emails
+        UNION
+        SELECT label FROM labels JOIN phone_roots ON root = v
+        GROUP BY label HAVING count(*) > $max_phones
+    ), documents AS (
+        SELECT component FROM components JOIN nodes USING (rid) WHERE document IS NOT NULL
+        GROUP BY component HAVING min(document) <> max(document)
+    ), several_buyers AS (
+        SELECT label AS component FROM labels JOIN source_roots ON root = v
+        WHERE starts_with(key, 'hotmart:') GROUP BY label HAVING count(*) > 1
+    ), buyers AS (
+        SELECT component
+        FROM components SEMI JOIN several_buyers USING (component) JOIN nodes USING (rid)
+        WHERE hotmart_ucode IS NOT NULL
+        GROUP BY component HAVING min(known_as) <> max(known_as)
     )
-    SELECT component, anchor, coalesce(customer_id, 'cus_' || md5(anchor)) AS customer_id,
-           customer_id IS NULL AS is_new
-    FROM firsts LEFT JOIN chosen USING (component)
+    SELECT component, bool_or(over) AS over_limits
+    FROM (
+        SELECT component, true AS over FROM over_limits WHERE $limited
+        UNION ALL SELECT component, false FROM documents WHERE $conflicts
+        UNION ALL SELECT component, false FROM buyers WHERE $conflicts
+    ) GROUP BY component
 """
-_NEXT_IDS = """
-    CREATE OR REPLACE TEMP TABLE next_ids AS
-    WITH claimed AS (
-        SELECT candidates.customer_id, assigned.customer_id AS survivor_id
-        FROM candidates JOIN assigned USING (component)
+_KEPT_APART = """
+    INSERT INTO suspects
+    WITH placed AS (
+        SELECT ref, component FROM components JOIN nodes USING (rid)
+        WHERE ref IN (SELECT a FROM apart UNION ALL SELECT b FROM apart)
     )
-    SELECT ids.customer_id, ids.anchor, ids.minted_at,
-           coalesce(own.survivor_id, heir.survivor_id) AS survivor_id
-    FROM silver.customer_ids AS ids
-    LEFT JOIN claimed AS own ON own.customer_id = ids.customer_id
-    LEFT JOIN claimed AS heir ON heir.customer_id = ids.survivor_id
+    SELECT DISTINCT one.component, false
+    FROM apart JOIN placed AS one ON one.ref = a JOIN placed AS other ON other.ref = b
+    WHERE one.component = other.component
+      AND one.component NOT IN (SELECT component FROM suspects)
+"""
+_MEMBERS = """
+    SELECT suspects.component, over_limits, rid, ref,
+           CASE WHEN stars.email IS NOT NULL THEN email_key END AS email,
+           CASE WHEN household_roots.root IS NOT NULL THEN phone_key || ' ' || known_as
+                WHEN stars.phone IS NOT NULL THEN phone_key END AS phone,
+           source_key AS source, document, hotmart_ucode AS buyer, known_as AS name
+    FROM suspects
+    JOIN components USING (component)
+    JOIN stars USING (rid)
+    JOIN nodes USING (rid)
+    LEFT JOIN household_roots ON household_roots.key = phone_key AND name = known_as
+    ORDER BY component, observed_at, record_id
+"""
+# A group that lost its only key to another one is nobody.
+_TAKEN_APART = """
+    INSERT INTO components
+    SELECT rid, component, joined_by FROM parts
+    WHERE component IN (SELECT component FROM parts JOIN stars USING (rid) WHERE is_keyed)
+"""
+# Joined, but worth a look. A phone of several e-mails has an edge, or is a household's.
+_SHARED = f"""
+    CREATE OR REPLACE TEMP TABLE shared AS
+    WITH several AS (
+        SELECT key FROM phone_roots SEMI JOIN labels ON v = root WHERE records >= $min_emails
+        UNION ALL
+        SELECT key FROM unjoining WHERE kind = 'phone' AND status = 'household'
+    ), phones AS (
+        SELECT key FROM several JOIN nodes ON phone_key = key
+        GROUP BY key
+        HAVING count(DISTINCT email_key) >= $min_emails
+           AND count(DISTINCT known_as) FILTER (source IN ('hotmart', 'woocommerce')) > 1
+    ), functions AS (
+        SELECT key FROM email_roots
+        WHERE records > 1 AND list_contains($mailboxes::VARCHAR[], split_part(key, '@', 1))
+    ), mailboxes AS (
+        SELECT key FROM functions JOIN nodes ON email_key = key
+        GROUP BY key HAVING count(DISTINCT surname) > 1
+    )
+    SELECT '{SHARED_PHONE}' AS finding, 'phone' AS kind, key, rid
+    FROM phones JOIN nodes ON phone_key = key
     UNION ALL
-    SELECT customer_id, anchor, ?::TIMESTAMPTZ, customer_id FROM assigned WHERE is_new
+    SELECT '{FUNCTION_MAILBOX}', 'email', key, rid FROM mailboxes JOIN nodes ON email_key = key
 """
-# A new id for records that were somebody's before is a split.
-_LOG = """
-    INSERT INTO silver.customer_merges
-    WITH left_behind AS (
-        SELECT DISTINCT assigned.customer_id
-        FROM assigned
-        JOIN components USING (component)
-        JOIN silver.customer_xref AS xref USING (record_id)
-        WHERE is_new AND xref.valid_to IS NULL
+_NEW_FINDINGS = """
+    CREATE OR REPLACE TEMP TABLE new_findings AS
+    WITH involved AS (
+        SELECT finding, kind, key, whole, rid
+        FROM found JOIN parts USING (whole)
+        UNION ALL
+        SELECT finding, kind, key, NULL, rid FROM shared
+    ), gathered AS (
+        SELECT finding, kind, key,
+               list(DISTINCT customer_id ORDER BY customer_id) AS customer_ids,
+               list(DISTINCT ref ORDER BY ref) AS records
+        FROM involved JOIN components USING (rid) JOIN assigned USING (component)
+        JOIN nodes USING (rid)
+        GROUP BY finding, kind, key, whole
     )
-    SELECT ?::TIMESTAMPTZ,
-           CASE WHEN left_behind.customer_id IS NOT NULL THEN 'split'
-                WHEN old.customer_id IS NULL THEN 'mint'
-                WHEN new.survivor_id IS NULL THEN 'retire'
-                WHEN new.survivor_id = new.customer_id THEN 'revive'
-                ELSE 'merge' END,
-           new.customer_id, new.survivor_id
-    FROM next_ids AS new
-    LEFT JOIN silver.customer_ids AS old USING (customer_id)
-    LEFT JOIN left_behind USING (customer_id)
-    WHERE old.customer_id IS NULL OR old.survivor_id IS DISTINCT FROM new.survivor_id
-    ORDER BY new.customer_id
+    SELECT gathered.*, coalesce(held.since, $now::TIMESTAMPTZ) AS since
+    FROM gathered LEFT JOIN silver.identity_findings AS held
+        ON held.finding = gathered.finding AND held.records = gathered.records
+       AND held.key IS NOT DISTINCT FROM gathered.key
 """
-_CURRENT_XREF = """
-    CREATE OR REPLACE TEMP TABLE current_xref AS
-    WITH joining AS (
-        SELECT rid, arg_min(kind, kind) AS kind, arg_min(key, kind) AS key
-        FROM keys JOIN roots USING (kind, key) WHERE roots.records > 1 GROUP BY rid
-    )
-    SELECT records.record_id, records.source, records.source_id, assigned.customer_id,
-           coalesce(joining.kind, 'own') AS joined_by, md5(joining.key) AS key_hash
-    FROM components
-    JOIN assigned USING (component)
-    JOIN silver.contact_records AS records USING (record_id)
-    LEFT JOIN joining USING (rid)
-"""
-_REFRESH_XREF = """
-    UPDATE silver.customer_xref AS held
-    SET joined_by = now.joined_by, key_hash = now.key_hash, source_id = now.source_id
-    FROM current_xref AS now
-    WHERE held.valid_to IS NULL
-      AND held.record_id = now.record_id AND held.customer_id = now.customer_id
-      AND (held.joined_by, held.key_hash, held.source_id)
-          IS DISTINCT FROM (now.joined_by, now.key_hash, now.source_id)
-"""
-_CLOSE_XREF = """
-    UPDATE silver.customer_xref SET valid_to = ?
-    WHERE valid_to IS NULL AND NOT EXISTS (
-        SELECT 1 FROM current_xref AS now
-        WHERE now.record_id = customer_xref.record_id
-          AND now.customer_id = customer_xref.customer_id
-    )
-"""
-_OPEN_XREF = """
-    INSERT INTO silver.customer_xref
-    SELECT now.*, ?::TIMESTAMPTZ, NULL FROM current_xref AS now
-    WHERE NOT EXISTS (
-        SELECT 1 FROM silver.customer_xref AS held
-        WHERE held.valid_to IS NULL AND held.record_id = now.record_id
-          AND held.customer_id = now.customer_id
+_FORGET_FINDINGS = """
+    DELETE FROM silver.identity_findings
+    WHERE rowid IN (
+        SELECT row FROM (
+            SELECT rowid AS row, unnest(customer_ids) AS customer_id FROM silver.identity_findings
+        ) SEMI JOIN touched_customers USING (customer_id)
     )
 """

@@ -76,7 +76,7 @@ def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
     )
     tx.replace_table(SALE_RECORDS.name, sale_records)
     records = contact_records(raw_contacts(tx), include_affiliates=include_affiliates)
-    tx.replace_table(CONTACT_RECORDS.name, records)
+    replace_contact_records(tx, records)
     keyless = records.filter(pl.col("email_key").is_null() & pl.col("phone_key").is_null())
     return {
         CONTACT_RECORDS.name: {
@@ -86,6 +86,16 @@ def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
         },
         SALE_RECORDS.name: {"por status": _counts(tx, "status_class", SALE_RECORDS.name)},
     }
+
+
+def replace_contact_records(tx: Transaction, records: pl.DataFrame) -> None:
+    """Write `silver.contact_records` anew and note what each changed record was before.
+
+    The identity step resolves only what a note in `silver.contact_changes` touches, and clears it.
+    """
+    if tx.scalar(_HAS_RECORDS):
+        tx.execute(_NOTE_CHANGES, records=records)
+    tx.replace_table(CONTACT_RECORDS.name, records)
 
 
 def raw_contacts(tx: Transaction) -> pl.DataFrame:
@@ -184,6 +194,23 @@ def _counts(tx: Transaction, column: str, table: str) -> str:
     return ", ".join(f"{value}: {count}" for value, count in counted.rows()) or "nenhum"
 
 
+_HAS_RECORDS = """
+    SELECT count(*) FROM duckdb_tables()
+    WHERE schema_name = 'silver' AND table_name = 'contact_records'
+"""
+_IDENTITY = """
+    source, source_id, source_key, email_key, phone_key, document, document_kind, document_valid,
+    hotmart_ucode, first_name, name
+"""
+_NOTE_CHANGES = f"""
+    INSERT INTO silver.contact_changes
+    SELECT coalesce(was.record_id, now.record_id), was.email_key, was.phone_key,
+           was.source || ':' || was.source_key
+    FROM (SELECT *, ({_IDENTITY}) AS identity FROM silver.contact_records) AS was
+    FULL JOIN (SELECT *, ({_IDENTITY}) AS identity FROM records) AS now USING (record_id)
+    WHERE was.record_id IS NULL OR now.record_id IS NULL
+       OR was.identity IS DISTINCT FROM now.identity
+"""
 _DISTINCT_TRANSACTIONS = """
     SELECT count(DISTINCT transaction) FROM (
         SELECT transaction FROM bronze.hotmart_transactions

@@ -2,131 +2,29 @@
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from identity_oracle import (
+    START,
+    chain,
+    components_of,
+    keys_of,
+    oracle,
+    partition,
+    record,
+    record_sets,
+    ring,
+    run,
+    star,
+)
 from lake import Lake, random_cases
 
-from crm_assets.checks.contract import failures_by_sql
-from crm_assets.checks.silver import ContactRecords, CustomerIds, CustomerMerges, CustomerXref
-from crm_assets.silver import identity
-from crm_assets.silver.identity import IdentityError, assign_ids, resolve, update_xref
-from crm_assets.silver.xref import _each_record_once
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-KEYS = ("email_key", "phone_key", "source_key")
-
-
-def record(name, email=None, phone=None, source_key=None, at=0, source="hotmart"):
-    return {
-        "record_id": name,
-        "source": source,
-        "source_id": source_key or name,
-        "source_key": source_key,
-        "observed_at": START + timedelta(seconds=at),
-        "email_key": email,
-        "phone_key": phone,
-    }
-
-
-def run(lake: Lake, rows, day=0):
-    """One identity step over these records; returns customer by record."""
-    lake.put("silver.contact_records", ContactRecords, *rows)
-    now = START + timedelta(days=day)
-    resolve(lake.tx)
-    assign_ids(lake.tx, now)
-    update_xref(lake.tx, now)
-    check_invariants(lake)
-    return dict(
-        lake.tx.read(
-            "SELECT record_id, customer_id FROM silver.customer_xref WHERE valid_to IS NULL"
-        ).rows()
-    )
-
-
-def check_invariants(lake: Lake):
-    dangling = lake.value(
-        """
-        SELECT count(*) FROM silver.customer_ids AS ids
-        LEFT JOIN silver.customer_ids AS heirs ON heirs.customer_id = ids.survivor_id
-        WHERE ids.survivor_id IS NOT NULL
-          AND heirs.survivor_id IS DISTINCT FROM heirs.customer_id
-        """
-    )
-    assert dangling == 0, "a redirect does not end at a live id in one hop"
-    live = lake.column(
-        "SELECT customer_id FROM silver.customer_ids WHERE survivor_id = customer_id"
-    )
-    held = lake.column(
-        "SELECT DISTINCT customer_id FROM silver.customer_xref WHERE valid_to IS NULL"
-    )
-    assert sorted(live) == sorted(held)
-    assert _each_record_once(lake.tx).passed
-    for table, contract in (
-        ("silver.customer_ids", CustomerIds),
-        ("silver.customer_xref", CustomerXref),
-        ("silver.customer_merges", CustomerMerges),
-    ):
-        assert failures_by_sql(lake.tx, table, contract) == {}
-
-
-def oracle(rows):
-    """The partition by union-find in plain Python: sets of record ids, nobodies left out."""
-    parent = {row["record_id"]: row["record_id"] for row in rows}
-
-    def find(x):
-        while parent[x] != x:
-            parent[x] = parent[parent[x]]
-            x = parent[x]
-        return x
-
-    holder = {}
-    for row in rows:
-        for kind in KEYS:
-            if row[kind] is not None:
-                key = (row["source"] if kind == "source_key" else kind, kind, row[kind])
-                parent[find(row["record_id"])] = find(holder.setdefault(key, row["record_id"]))
-    parts = defaultdict(list)
-    for row in rows:
-        parts[find(row["record_id"])].append(row)
-    return {
-        frozenset(row["record_id"] for row in part)
-        for part in parts.values()
-        if any(row["email_key"] or row["phone_key"] for row in part)
-    }
-
-
-def partition(customers):
-    parts = defaultdict(set)
-    for name, customer in customers.items():
-        parts[customer].add(name)
-    return {frozenset(part) for part in parts.values()}
-
-
-def keys_of(prefix, size):
-    return st.one_of(st.none(), st.integers(0, size).map(lambda n: f"{prefix}{n}"))
-
-
-@st.composite
-def record_sets(draw, most=24):
-    size = draw(st.integers(0, most))
-    return [
-        record(
-            f"r{i}",
-            draw(keys_of("e", 8)),
-            draw(keys_of("+551190000000", 8)),
-            draw(keys_of("u", 6)),
-            at=draw(st.integers(0, 5)),
-            source=draw(st.sampled_from(["hotmart", "manychat"])),
-        )
-        for i in range(size)
-    ]
-
+from crm_assets.silver import graph
+from crm_assets.silver.graph import IdentityError
 
 prop = random_cases(6)
 
@@ -212,52 +110,6 @@ def test_source_id_joins_only_inside_its_source_and_brings_keyless_records_along
     assert partition(run(Lake(), rows)) == {frozenset("ab"), frozenset("c")}
 
 
-def chain(size):
-    """Each record shares its e-mail with the one before, its phone with the one after."""
-    order = list(range(size))
-    random.Random(7).shuffle(order)
-    return pl.DataFrame(
-        {
-            "record_id": [f"r{i}" for i in order],
-            "email_key": [f"e{i // 2}" for i in order],
-            "phone_key": [f"p{(i + 1) // 2}" for i in order],
-        }
-    )
-
-
-def ring(size):
-    return pl.DataFrame(
-        {
-            "record_id": [f"r{i}" for i in range(size)],
-            "email_key": [f"e{i // 2}" for i in range(size)],
-            "phone_key": [f"p{((i + 1) // 2) % (size // 2)}" for i in range(size)],
-        }
-    )
-
-
-def star(size, name="s"):
-    return pl.DataFrame(
-        {
-            "record_id": [f"{name}{i}" for i in range(size)],
-            "email_key": [f"{name}{i}" for i in range(size)],
-            "phone_key": [f"p-{name}"] * size,
-        }
-    )
-
-
-def components_of(frame):
-    lake = Lake()
-    frame = frame.with_columns(
-        source=pl.lit("crm"),
-        source_id="record_id",
-        source_key=pl.lit(None, pl.String),
-        observed_at=pl.lit(START) + pl.duration(seconds=pl.int_range(pl.len()) % 97),
-    )
-    lake.tx.replace_table("silver.many", frame)
-    resolve(lake.tx, "silver.many")
-    return dict(lake.tx.read("SELECT record_id, component FROM components").rows())
-
-
 @pytest.mark.parametrize(
     "frame", [chain(5_000), ring(2_000), star(20_000)], ids=["chain", "ring", "star"]
 )
@@ -275,7 +127,7 @@ def test_two_big_stars_joined_late_are_one_person():
 
 
 def test_unsettled_graph_raises_and_names_no_value(monkeypatch):
-    monkeypatch.setattr(identity, "MAX_ROUNDS", 1)
+    monkeypatch.setattr(graph, "MAX_ROUNDS", 1)
     with pytest.raises(IdentityError) as caught:
         components_of(chain(50))
     assert "e1" not in str(caught.value)

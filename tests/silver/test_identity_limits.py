@@ -6,8 +6,10 @@ import pytest
 from lake import Lake
 
 from crm_assets.checks.silver import ContactRecords
-from crm_assets.silver import identity
-from crm_assets.silver.identity import IdentityError, resolve
+from crm_assets.person_rules import Identity
+from crm_assets.silver import graph
+from crm_assets.silver.graph import IdentityError
+from crm_assets.silver.identity import resolve
 
 
 def test_too_few_rounds_leave_no_components(monkeypatch):
@@ -21,12 +23,12 @@ def test_too_few_rounds_leave_no_components(monkeypatch):
             for name, email, phone in keys
         ),
     )
-    monkeypatch.setattr(identity, "MAX_ROUNDS", 1)
+    monkeypatch.setattr(graph, "MAX_ROUNDS", 1)
     with pytest.raises(IdentityError, match=r"não assentou em 1 rodadas"):
-        resolve(lake.tx)
+        resolve(lake.tx, Identity())
     exists = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'components'"
     assert lake.value(exists) == 0
 
     monkeypatch.undo()
-    resolve(lake.tx)
-    assert lake.column("SELECT DISTINCT component FROM components") == [1]
+    resolve(lake.tx, Identity())
+    assert lake.value("SELECT count(DISTINCT component) FROM components") == 1

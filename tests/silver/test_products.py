@@ -78,7 +78,7 @@ def stepped(*rows):
     from lake import DEFAULTS
 
     lake = Lake()
-    defaults = DEFAULTS[Sales]
+    defaults = {name: value for name, value in DEFAULTS[Sales].items() if name != "is_erased"}
     lake.put("silver.sale_records", SaleRecords, *({**defaults, **row} for row in rows))
     lake.put(
         "silver.customer_xref",
