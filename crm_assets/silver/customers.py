@@ -1,8 +1,7 @@
-"""The golden record of each person, and which raw record fed each of its fields.
+"""The golden record of each person: the surviving fields, what was bought, when we spoke.
 
-Survivorship per field (rules 2.6): valid before invalid, then the better source, then the newest,
-then the smallest record id. Empty is not a value. City, state and country come from one record.
-Dates are aggregated over all sources, and an opt-out by any key wins.
+Fields are chosen record by record (`survivorship`). Dates are aggregated over all sources, and an
+opt-out by any key wins.
 """
 
 from __future__ import annotations
@@ -11,10 +10,22 @@ from functools import partial
 
 import dagster as dg
 
-from crm_assets.checks.silver import SOURCES, CustomerLineage, Customers
+from crm_assets.checks.contract import Verdict
+from crm_assets.checks.silver import DECIDED_BY, Customers, FieldChoices
 from crm_assets.contact.channels import CHANNELS
+from crm_assets.person_rules import Survivorship
 from crm_assets.plots import line
-from crm_assets.steps import Metadata, Site, Table, table_step
+from crm_assets.privacy.consents import CONTACT_PURPOSE
+from crm_assets.silver.survivorship import (
+    CHOICES,
+    FIELDS,
+    golden_columns,
+    replace_lineage,
+    source_rank,
+    sources_sql,
+    survive,
+)
+from crm_assets.steps import Metadata, Reconciliation, Site, Table, table_step
 from crm_resources.warehouse import Transaction
 
 CUSTOMERS = Table(
@@ -29,96 +40,93 @@ CUSTOMERS = Table(
         "silver.products",
         "silver.contact_history",
         "silver.opt_outs",
+        "bronze.crm_actions",
     ),
 )
-LINEAGE = Table(
-    "silver.customer_lineage",
-    CustomerLineage,
-    "De qual registro veio cada campo do cadastro mestre, e qual ficou em segundo lugar.",
-    reads=("silver.contact_records", "silver.customer_xref"),
+CHOSEN = Table(
+    CHOICES,
+    FieldChoices,
+    "Qual registro de cada cliente venceu em cada campo, por qual critério, e qual ficou em "
+    "segundo lugar; silver.customer_lineage mostra o mesmo campo por campo.",
+    reads=("silver.contact_records", "silver.customer_xref", "bronze.crm_actions"),
 )
 
-FIELDS = {
-    "email": ("email", "email_key IS NOT NULL"),
-    "phone": ("phone", "phone_key IS NOT NULL"),
-    "name": ("name", "true"),
-    "document": ("document", "coalesce(document_valid, false)"),
-    "instagram": ("instagram", "true"),
-    "hotmart_ucode": ("hotmart_ucode", "true"),
-    "manychat_id": ("manychat_id", "true"),
-    "place": ("coalesce(country, state, city)", "has_address"),
+CRITERIA = {
+    "pin": "fixado por pessoa",
+    "valid": "válido",
+    "source": "fonte",
+    "newest": "mais novo",
+    "oldest": "mais antigo",
+    "most_frequent": "mais frequente",
+    "record_id": "menor registro",
+    "only": "único valor",
 }
-"""Surviving field -> (its value in a contact record, whether that value is valid)."""
-
-CARRIED = {
-    "email": ("email",),
-    "phone": ("phone", "phone_kind"),
-    "name": ("name", "first_name"),
-    "document": ("document", "document_kind"),
-    "instagram": ("instagram",),
-    "hotmart_ucode": ("hotmart_ucode",),
-    "manychat_id": ("manychat_id",),
-    "place": ("city", "state", "state_source", "country"),
-}
-"""Surviving field -> columns that come with it from the winning record."""
+"""What decided -> how a person is told."""
 
 
 def customer_assets(site: Site) -> list[dg.AssetsDefinition]:
     """The golden records of one tenant."""
+    one_winner = Reconciliation(
+        CHOSEN.name,
+        "um_vencedor_por_campo",
+        "Cada campo de cada cliente vem de um só registro, que é dele.",
+        _one_winner,
+    )
     return [
         table_step(
             site,
             "customers",
-            [CUSTOMERS, LINEAGE],
+            [CUSTOMERS, CHOSEN],
             write=partial(_write, site),
+            reconciliations=[one_winner],
         )
     ]
 
 
 def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
-    tx.execute(_MEMBERS.format(rank=_source_rank()))
-    tx.execute(_survivors_sql())
-    tx.replace_table(LINEAGE.name, _lineage_sql())
-    tx.execute(_BOUGHT)
-    tx.replace_table(CUSTOMERS.name, _customers_sql())
-    return {CUSTOMERS.name: _told(site, tx)}
+    write_customers(tx, site.tenant.survivorship)
+    return {CUSTOMERS.name: _told(site, tx), CHOSEN.name: _told_of_fields(tx)}
 
 
-def _source_rank() -> str:
-    ranked = " ".join(f"WHEN '{source}' THEN {rank}" for rank, source in enumerate(SOURCES))
-    return f"CASE records.source {ranked} END"
+def write_customers(tx: Transaction, rules: Survivorship, scope: str | None = None) -> None:
+    """Bring golden records and lineage up to date, all of them or those of a scope.
 
-
-def _survivors_sql() -> str:
-    """Two best records of each field per customer, by one integer order key."""
-    worst = "(SELECT count(*) FROM members)"
-    best_two = ", ".join(
-        f"arg_min(record_id, priority + CASE WHEN {valid} THEN 0 ELSE {worst} END, 2)"
-        f" FILTER (WHERE {value} IS NOT NULL) AS {field}"
-        for field, (value, valid) in FIELDS.items()
-    )
-    return f"""
-        CREATE OR REPLACE TEMP TABLE survivors AS
-        SELECT customer_id, {best_two} FROM members GROUP BY customer_id
+    Args:
+        tx: a transaction.
+        rules: the tenant's survivorship.
+        scope: as of `survive`; the others keep their rows as they are.
     """
-
-
-def _lineage_sql() -> str:
-    return f"""
-        SELECT customer_id, field, records[1] AS record_id, records[2] AS runner_up
-        FROM (UNPIVOT survivors ON {", ".join(FIELDS)} INTO NAME field VALUE records)
-    """
-
-
-def _customers_sql() -> str:
-    columns = ", ".join(
-        f"from_{field}.{column}" for field, carried in CARRIED.items() for column in carried
+    survive(tx, rules, scope)
+    replace_lineage(tx)
+    within = f"SEMI JOIN {scope} USING (customer_id)" if scope else ""
+    tx.execute(_BOUGHT.format(scope=within))
+    golden = _CUSTOMERS.format(
+        scope=within,
+        sources=sources_sql(),
+        columns=golden_columns(),
+        golden=", ".join(c for field in FIELDS.values() for c in field.columns),
+        rank=source_rank(rules.source_order()),
+        order=list(rules.source_order()),
+        channels=list(CHANNELS),
+        purpose=CONTACT_PURPOSE,
     )
-    joins = " ".join(
-        f"LEFT JOIN members AS from_{field} ON from_{field}.record_id = survivors.{field}[1]"
-        for field in FIELDS
+    if scope is None:
+        tx.replace_table(CUSTOMERS.name, golden)
+    else:
+        tx.execute(
+            f"DELETE FROM {CUSTOMERS.name} WHERE customer_id IN (SELECT customer_id FROM {scope})"
+        )
+        tx.execute(f"INSERT INTO {CUSTOMERS.name} BY NAME {golden}")
+
+
+def _one_winner(tx: Transaction) -> Verdict:
+    several = " OR ".join(f"count(*) FILTER ({name} > 1) > 1" for name in FIELDS)
+    twice, strange = tx.read(_WINNERS.format(several=several)).row(0)
+    return Verdict(
+        "um_vencedor_por_campo",
+        twice == 0 and strange == 0,
+        {"clientes com campo de dois registros": twice, "registros de outro cliente": strange},
     )
-    return _CUSTOMERS.format(columns=columns, joins=joins, channels=list(CHANNELS))
 
 
 def _told(site: Site, tx: Transaction) -> Metadata:
@@ -130,20 +138,37 @@ def _told(site: Site, tx: Transaction) -> Metadata:
     }
 
 
-_MEMBERS = """
-    CREATE OR REPLACE TEMP TABLE members AS
-    SELECT records.*, xref.customer_id, {rank} AS source_rank,
-           row_number() OVER (ORDER BY {rank}, observed_at DESC, record_id) AS priority
-    FROM silver.contact_records AS records
-    JOIN silver.customer_xref AS xref USING (record_id)
-    WHERE xref.valid_to IS NULL
+def _told_of_fields(tx: Transaction) -> Metadata:
+    """How many fields each criterion decided, and how many pinned values hold."""
+    marks = tx.read(_CRITERIA.format(marks=", ".join(FIELDS))).rows()
+    decided = {CRITERIA[DECIDED_BY[mark - 2]]: fields for mark, fields in marks}
+    return {
+        "campos por critério": ", ".join(f"{name}: {n}" for name, n in decided.items()) or "nenhum",
+        "valores fixados": tx.scalar("SELECT count(*) FROM pins"),
+    }
+
+
+_WINNERS = f"""
+    WITH of_customer AS (
+        SELECT customer_id, {{several}} AS twice FROM {CHOICES} GROUP BY customer_id
+    ), strangers AS (
+        SELECT record_id FROM {CHOICES} ANTI JOIN (
+            SELECT record_id, customer_id FROM silver.customer_xref WHERE valid_to IS NULL
+        ) USING (record_id, customer_id)
+        WHERE record_id NOT LIKE 'acao:%'
+    )
+    SELECT (SELECT count(*) FROM of_customer WHERE twice), (SELECT count(*) FROM strangers)
+"""
+_CRITERIA = f"""
+    SELECT mark, count(*) FROM {CHOICES} UNPIVOT (mark FOR field IN ({{marks}}))
+    WHERE mark > 1 GROUP BY mark ORDER BY count(*) DESC, mark
 """
 _BOUGHT = """
     CREATE OR REPLACE TEMP TABLE bought AS
     WITH audiences AS (
         SELECT customer_id,
                list_sort(list_distinct(flatten(list(products.audiences)))) AS slugs
-        FROM silver.sales AS sales
+        FROM silver.sales AS sales {scope}
         JOIN silver.products AS products USING (source, product_id)
         WHERE is_eligible GROUP BY customer_id
     )
@@ -154,30 +179,41 @@ _BOUGHT = """
            max(refunded_at) FILTER (WHERE is_own) AS last_refund_at,
            bool_or(is_disputed AND is_own) AS has_open_dispute,
            any_value(slugs) AS slugs
-    FROM silver.sales LEFT JOIN audiences USING (customer_id)
+    FROM silver.sales {scope} LEFT JOIN audiences USING (customer_id)
     WHERE customer_id IS NOT NULL GROUP BY customer_id
 """
 _CUSTOMERS = """
-    WITH gathered AS (
-        SELECT customer_id,
-               arg_min(source, source_rank) AS source,
-               list_sort(list(DISTINCT source)) AS sources,
-               count(*) AS records,
+    WITH sources AS NOT MATERIALIZED ({sources}), source_sets AS (
+        SELECT met, arg_min(source, place) AS source, list_sort(list(source)) AS sources
+        FROM range(1, 1 << len({order})) AS sets(met)
+        JOIN (
+            SELECT unnest({order}) AS source, generate_subscripts({order}, 1) - 1 AS place
+        ) ON (met >> place) & 1 = 1
+        GROUP BY met
+    ), gathered AS (
+        SELECT choices.customer_id, {columns},
+               bit_or(1 << {rank}) AS met,
+               count(*) FILTER (source <> 'pin') AS records,
                min(first_seen_at) AS first_seen_at,
                max(last_interaction_at) AS last_interaction_at,
                bool_or(is_own) AS is_own
-        FROM members GROUP BY customer_id
+        FROM silver.field_choices AS choices {scope} JOIN sources USING (record_id)
+        GROUP BY choices.customer_id
     ), contacted AS (
         SELECT ids.survivor_id AS customer_id, max(history.occurred_at) AS last_contact_at
         FROM silver.contact_history AS history
         JOIN silver.customer_ids AS ids USING (customer_id)
         WHERE history.counts GROUP BY ids.survivor_id
+    ), stops AS (
+        FROM silver.opt_outs WHERE coalesce(purpose, '{purpose}') = '{purpose}'
     ), refused AS (
-        SELECT customer_id, channel FROM members JOIN silver.opt_outs AS opt_outs
-            ON key_kind = 'email' AND key = email_key
+        SELECT customer_id, channel
+        FROM stops JOIN sources ON key_kind = 'email' AND key = email_key
+        JOIN silver.field_choices USING (record_id) {scope}
         UNION
-        SELECT customer_id, channel FROM members JOIN silver.opt_outs AS opt_outs
-            ON key_kind = 'phone' AND key = coalesce(phone_key, phone)
+        SELECT customer_id, channel
+        FROM stops JOIN sources ON key_kind = 'phone' AND key = phone_key
+        JOIN silver.field_choices USING (record_id) {scope}
     ), refusing AS (
         SELECT customer_id,
                bool_or(channel IS NULL) AS opted_out,
@@ -185,8 +221,8 @@ _CUSTOMERS = """
                     ELSE list_sort(list(channel)) END AS blocked_channels
         FROM refused GROUP BY customer_id
     )
-    SELECT survivors.customer_id, {columns},
-           gathered.source, gathered.sources, gathered.records,
+    SELECT customer_id, {golden},
+           source_sets.source, source_sets.sources, gathered.records,
            coalesce(slugs, []) AS audiences,
            CASE WHEN len(slugs) = 2 AND slugs = ['estetica', 'ilpi'] THEN 'AMBOS'
                 ELSE nullif(array_to_string(slugs, ' + '), '') END AS segment,
@@ -198,12 +234,11 @@ _CUSTOMERS = """
            coalesce(refusing.opted_out, false) AS opted_out,
            coalesce(refusing.blocked_channels, []) AS blocked_channels,
            NOT list_contains(coalesce(refusing.blocked_channels, []), 'whatsapp') AND coalesce(
-               from_phone.phone_kind IN ('mobile', 'mobile_or_landline'), false
+               phone_kind IN ('mobile', 'mobile_or_landline'), false
            ) AS reachable,
            gathered.is_own
-    FROM survivors
-    JOIN gathered USING (customer_id)
-    {joins}
+    FROM gathered
+    JOIN source_sets USING (met)
     LEFT JOIN bought USING (customer_id)
     LEFT JOIN contacted USING (customer_id)
     LEFT JOIN refusing USING (customer_id)
