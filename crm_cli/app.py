@@ -9,16 +9,18 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from crm_assets.settings import Environment, SettingsError, load_settings
+from crm_assets.settings import Environment, Settings, SettingsError, load_settings
+from crm_assets.tenants import Tenant
 from crm_cli.alerts import alerts_app
 from crm_cli.console import age, local, out, refuse, tell_plan, tell_tenant
+from crm_cli.customers import customers_app
 from crm_cli.demo import demo
 from crm_cli.dev import dev
 from crm_cli.exports import export_app
@@ -27,6 +29,9 @@ from crm_cli.reports import report
 from crm_cli.sandbox import sandbox_app
 from crm_cli.session import TenantOption, chosen_tenants, open_ops, run_tenant
 from crm_resources.locks import holder
+
+if TYPE_CHECKING:
+    from crm_resources.ops import OpsStore
 
 HML_WAIT_SECONDS = 10
 
@@ -41,6 +46,7 @@ app.command()(dev)
 app.command()(report)
 app.add_typer(import_app, name="import")
 app.add_typer(export_app, name="export")
+app.add_typer(customers_app, name="customers")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(sandbox_app, name="sandbox")
 
@@ -99,13 +105,12 @@ def run(
 
 @app.command()
 def status(tenant: TenantOption = None) -> None:
-    """Mostra a idade de cada fonte, o lote de hoje, o que está rodando e o que falhou.
+    """Mostra a idade de cada fonte, o lote de hoje, o que está rodando, o que falhou ou venceu.
 
     Exemplo: crm status
     """
-    from crm_assets.automation.notify import undelivered
     from crm_assets.gold.summary import published
-    from crm_assets.plan import refused_files, source_ages
+    from crm_assets.plan import source_ages
 
     settings = load_settings()
     for one in chosen_tenants(settings, tenant):
@@ -122,14 +127,8 @@ def status(tenant: TenantOption = None) -> None:
         for lock in ("run.lock", "refine.lock", "warehouse.duckdb.lock"):
             if held := holder(folder / lock):
                 out.print(escape(f"em andamento: {held}"))
-        for refused in refused_files(ops.loads(), settings.now()):
-            out.print(f"[red]recusado[/] {escape(f'{refused.file_name}: {refused.reason}')}")
-        for incident in ops.open_incidents():
-            since = local(one, incident.opened_at)
-            told = f"{incident.subject}: {incident.detail} (desde {since})"
-            out.print(f"[red]falhou[/] {escape(told)}")
-        for untold in undelivered(settings, one, ops):
-            out.print(f"[yellow]alerta não saiu[/] {escape(untold)}")
+        for mark, told in _troubles(settings, one, ops):
+            out.print(f"{mark} {escape(told)}")
         for line in published(settings, one):
             out.print(escape(line))
 
@@ -152,6 +151,30 @@ def doctor(tenant: TenantOption = None) -> None:
             out.print(f"  {mark} {escape(f'{finding.subject}: {finding.detail}')}")
             healthy = healthy and finding.ok
     sys.exit(0 if healthy else 1)
+
+
+def _troubles(settings: Settings, tenant: Tenant, ops: OpsStore) -> Iterator[tuple[str, str]]:
+    """What somebody has to look at, each with the mark that stands before it."""
+    from crm_assets.automation.alerts import REQUEST_OVERDUE
+    from crm_assets.automation.notify import undelivered
+    from crm_assets.plan import refused_files
+    from crm_assets.privacy.rights import overdue, register
+
+    loads = ops.loads()
+    for load in refused_files(loads, settings.now()):
+        yield "[red]recusado[/]", f"{load.file_name}: {load.reason}"
+    for load in loads:
+        if load.status == "undone" and load.reason:
+            yield "[red]perdido[/]", f"{load.file_name}: {load.reason}"
+    for request in overdue(register(ops.actions(), tenant), settings.today(tenant.timezone)):
+        due = f"{request.due_on:%d/%m/%Y}"
+        yield "[red]venceu[/]", f"pedido {request.number} ({request.type}), prazo {due}"
+    for incident in ops.open_incidents():
+        if incident.kind != REQUEST_OVERDUE:
+            since = local(tenant, incident.opened_at)
+            yield "[red]falhou[/]", f"{incident.subject}: {incident.detail} (desde {since})"
+    for untold in undelivered(settings, tenant, ops):
+        yield "[yellow]alerta não saiu[/]", untold
 
 
 def _stages(only: str | None, known: Sequence[str]) -> Sequence[str]:

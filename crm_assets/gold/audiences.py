@@ -44,7 +44,8 @@ def _audience_step(site: Site, slug: str) -> dg.AssetsDefinition:
             Reconciliation(
                 table.name,
                 "vendas_iguais_ao_ltv",
-                "Vendas elegíveis = LTV do público + compradores sem chave + moeda sem conversão.",
+                "Vendas elegíveis = LTV do público + compradores sem chave + pessoas apagadas + "
+                "moeda sem conversão.",
                 partial(_sales_match, table.name, parameters),
             )
         ],
@@ -53,8 +54,10 @@ def _audience_step(site: Site, slug: str) -> dg.AssetsDefinition:
 
 def _sales_match(table: str, parameters: dict[str, str], tx: Transaction) -> Verdict:
     sums = tx.read(f"{_ELIGIBLE} {_SUMS.format(table=table)}", parameters).row(0, named=True)
-    in_currency = sums["vendas"] - sums["sem chave"] == sums["ltv"]
-    converted = sums["outra moeda"] - sums["outra moeda sem chave"] == sums["ltv outra moeda"]
+    unowned = sums["sem chave"] + sums["apagadas"]
+    foreign_unowned = sums["outra moeda sem chave"] + sums["outra moeda apagadas"]
+    in_currency = sums["vendas"] - unowned == sums["ltv"]
+    converted = sums["outra moeda"] - foreign_unowned == sums["ltv outra moeda"]
     return Verdict(
         "vendas_iguais_ao_ltv",
         in_currency and converted,
@@ -99,10 +102,13 @@ _AUDIENCE = f"""
 _SUMS = """
     SELECT coalesce(sum(value), 0) AS "vendas",
            coalesce(sum(value) FILTER (WHERE customer_id IS NULL), 0) AS "sem chave",
+           coalesce(sum(value) FILTER (WHERE is_erased), 0) AS "apagadas",
            (SELECT coalesce(sum(ltv), 0) FROM {table}) AS "ltv",
            coalesce(sum(gross) FILTER (WHERE NOT is_valued), 0) AS "outra moeda",
            coalesce(sum(gross) FILTER (WHERE NOT is_valued AND customer_id IS NULL), 0)
                AS "outra moeda sem chave",
+           coalesce(sum(gross) FILTER (WHERE NOT is_valued AND is_erased), 0)
+               AS "outra moeda apagadas",
            (SELECT coalesce(sum(amount), 0) FROM (
                SELECT unnest(ltv_foreign).amount AS amount FROM {table}
            )) AS "ltv outra moeda"

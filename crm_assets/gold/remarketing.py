@@ -35,7 +35,7 @@ BATCHES = Table(
     "Um dia já escolhido não muda.",
     reads=(
         "silver.customers",
-        "silver.customer_lineage",
+        "silver.field_choices",
         "silver.sales",
         "silver.contact_history",
     ),
@@ -272,12 +272,14 @@ _SURVIVORS = """
     WHERE ids.customer_id = batches.customer_id AND ids.survivor_id <> ids.customer_id
 """
 # Read from the log itself, which may be newer than silver: a file delivered a minute ago must not
-# look undelivered. What the log says stands; what it does not say changes only an open place.
+# look undelivered. What the log says stands; what it does not say changes only an open place. A
+# place without a number is of somebody erased, or whom a lost warehouse took with it.
 _OUTCOMES = """
     UPDATE gold.remarketing_batches AS batches SET status = learnt.status
     FROM (
         SELECT batches.batch_date, batches.position,
-               CASE WHEN said.is_skipped THEN 'pulado'
+               CASE WHEN batches.phone IS NULL THEN 'retirado'
+                    WHEN said.is_skipped THEN 'pulado'
                     WHEN said.is_delivered THEN 'entregue'
                     WHEN batches.status <> 'selecionado' THEN batches.status
                     WHEN list_contains(customers.blocked_channels, 'whatsapp') THEN 'retirado'

@@ -1,7 +1,7 @@
 """The end of a round: the serving snapshot, and the day's files made from it.
 
 The snapshot is published whole or not at all. It depends on every table it holds, so that a failed
-table stops the publication, while a stale source is published with its age. The last two are kept
+table stops the publication, while a stale source is published with its age. The newest are kept
 (rules 7.4).
 """
 
@@ -16,7 +16,6 @@ from crm_assets.silver.contacts import LOG_POSITION
 from crm_assets.steps import DATABASE_ERRORS, FRESH, Events, Output, Site, refine_pool
 from crm_resources.serving import point, prune
 
-KEPT_SNAPSHOTS = 2
 _KEYS = """
     SELECT DISTINCT kind, key, customer_id
     FROM silver.customer_xref AS xref
@@ -39,6 +38,7 @@ def serving_assets(site: Site) -> list[dg.AssetsDefinition]:
         "silver.contact_history": "FROM silver.contact_history ORDER BY customer_id, occurred_at",
         "gold.daily_report": "FROM gold.daily_report ORDER BY report_date, currency",
         "gold.remarketing_batches": "FROM gold.remarketing_batches ORDER BY batch_date, position",
+        "gold.identity_review": "FROM gold.identity_review ORDER BY position",
         **{name: f"FROM {name} ORDER BY ltv DESC, customer_id" for name in audiences},
         "meta.loads": "FROM bronze.loads ORDER BY source, slice",
         "meta.rejects": "SELECT source, reason, count(*) AS cells FROM bronze.rejects GROUP BY ALL",
@@ -58,6 +58,7 @@ def serving_assets(site: Site) -> list[dg.AssetsDefinition]:
                         "silver.contact_history",
                         "gold.remarketing_batches",
                         "gold.daily_report",
+                        "gold.identity_review",
                         *audiences,
                     ),
                 ),
@@ -88,7 +89,7 @@ def serving_assets(site: Site) -> list[dg.AssetsDefinition]:
                 allow_retries=False,
             ) from None
         point(pointer, name)
-        prune(pointer.parent, KEPT_SNAPSHOTS)
+        prune(pointer.parent, site.tenant.privacy.snapshots)
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={

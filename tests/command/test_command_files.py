@@ -51,6 +51,14 @@ def test_a_dry_run_of_what_was_imported_or_cannot_be(ran, tmp_path):
     assert "ruim.csv: recusado: O arquivo não tem coluna de contato" in said.out
 
 
+def test_what_was_not_read_is_listed_with_its_reason_and_text(ran):
+    said = ran("import", "rejects")
+    assert said.code == 0
+    assert "digitos_perdidos" in said.out
+    assert "5,51196E+12" in said.out
+    assert "e mais 2 (--limit)" in ran("import", "rejects", "--limit", "1").out
+
+
 def test_an_import_is_followed_by_refine(ran, tmp_path):
     file = tmp_path / "novos.csv"
     file.write_text(NEW)

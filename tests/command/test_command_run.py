@@ -50,7 +50,7 @@ def test_a_run_tells_what_it_did_quietly_and_ends_with_0(ran):
         "✓ hotmart 2025-12-01 a 2026-03-01 (4)",
         "✓ manychat nada novo",
         "✓ refine",
-        "Clientes: 33 (13 compraram, 10 em mais de uma fonte",
+        "Clientes: 34 (14 compraram, 11 em mais de uma fonte",
         "Público Gestão de ILPI: ",
         "Público Estética: ",
         "Lote de 15/03/2026: 19 entregue",
@@ -306,7 +306,7 @@ def test_status_shows_ages_and_the_batch(ran):
     said = ran("status", CRM_NOW="2026-03-18T10:00:00-03:00")
     assert said.code == 0
     assert "hotmart_transactions 15/03/2026 09:00 3 dias" in " ".join(said.out.split())
-    assert "Clientes: 33" in said.out
+    assert "Clientes: 34" in said.out
     assert "Lote de 18/03/2026: ninguém" in said.out
 
 
@@ -331,8 +331,8 @@ def test_the_demo_can_be_run_again_and_leaves_nothing_elsewhere(crm, checkout):
     second = crm("demo", **elsewhere)
     assert (second.code, second.err) == (0, "")
     assert "arquivo contatos_api.csv: conteúdo já importado" in second.out
-    assert "Clientes: 33" in first.out
-    assert "Clientes: 33" in second.out
+    assert "Clientes: 34" in first.out
+    assert "Clientes: 34" in second.out
     assert {path.name for path in checkout.iterdir()} == {"data", "dagster.yaml"}
     assert {path.name for path in (checkout / "data").iterdir()} == {"sample", "demo"}
     assert not crm.home.exists()
