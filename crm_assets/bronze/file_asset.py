@@ -7,10 +7,13 @@ from datetime import datetime
 import dagster as dg
 import polars as pl
 
-from crm_assets.bronze.landing import BrokenContract, SliceReport, record_landing
+from crm_assets.bronze.landing import ERASED, BrokenContract, SliceReport, record_landing
 from crm_assets.bronze.receiving import put_away, raw_path
 from crm_assets.bronze.text_table import RefusedFile, TypedFile
 from crm_assets.checks.contract import check_frame
+from crm_assets.privacy.erased_files import redact_copies
+from crm_assets.privacy.scrub import hide_rejects, shield
+from crm_assets.privacy.tombstones import KeyUnusable, tombstones_of
 from crm_assets.steps import DATABASE_ERRORS, Events, Metadata, Site, Table, newest
 from crm_resources.ops import Load
 
@@ -57,10 +60,13 @@ def file_asset(site: Site, kind: FileKind) -> dg.AssetsDefinition:
                 report.fail(slice_key, refusal)
                 if received.status != "landed":
                     ops.record_load(replace(received, status="refused", reason=str(refusal)))
-            except (NothingToRead, BrokenContract, *DATABASE_ERRORS) as error:
+            except (NothingToRead, BrokenContract, KeyUnusable, *DATABASE_ERRORS) as error:
                 report.fail(slice_key, error)
             else:
                 put_away(site.settings, site.tenant, received)
+                if ERASED in report.landed[slice_key]:
+                    tombstones = tombstones_of(site.settings, site.tenant, ops)
+                    redact_copies(site.settings, site.tenant, ops, received, tombstones)
         yield from report.events(site, context, table)
 
     return land_files
@@ -80,31 +86,36 @@ def _land(
         extracted_at=pl.lit(received.at),
         run_id=pl.lit(received.run_id),
     )
-    verdict = check_frame(rows, kind.table.contract)
-    if not verdict.passed:
-        raise BrokenContract(verdict)
     rejects = file.rejects.select(
         pl.col("line").alias("place"), pl.col("column").alias("field"), "reason", "raw"
     )
-    load = replace(
-        received,
-        rows=len(rows),
-        rejected=len(rejects),
-        status="landed",
-        complete=True,
-        verified=True,
-    )
+    ops = site.ops(context)
     with site.warehouse(context).write(f"{kind.source} {received.slice}") as tx:
-        tx.replace_slice(kind.table.name, rows, {"slice": received.slice})
+        tombstones = tombstones_of(site.settings, site.tenant, ops)
+        kept, erased = shield(kind.table.name, rows, tombstones)
+        rejects = hide_rejects(rejects, rows["line"].filter(erased), tombstones)
+        verdict = check_frame(kept, kind.table.contract)
+        if not verdict.passed:
+            raise BrokenContract(verdict)
+        load = replace(
+            received,
+            rows=len(kept),
+            rejected=len(rejects),
+            status="landed",
+            complete=True,
+            verified=True,
+        )
+        tx.replace_slice(kind.table.name, kept, {"slice": received.slice})
         record_landing(tx, load, rejects)
         age = newest(site, tx, kind.table, received.slice)
-    site.ops(context).record_load(load)
+    ops.record_load(load)
     context.log.info(
-        f"{kind.source} {received.slice}: {len(rows)} linhas, {len(rejects)} rejeitadas"
+        f"{kind.source} {received.slice}: {len(kept)} linhas, {len(rejects)} rejeitadas"
     )
     return {
-        "dagster/row_count": len(rows),
+        "dagster/row_count": len(kept),
         **age,
+        **({ERASED: int(erased.sum())} if erased.any() else {}),
         "rejeitados": len(rejects),
         "codificação": file.encoding,
         "separador": {"\t": "tabulação"}.get(file.separator, file.separator),

@@ -26,7 +26,7 @@ from crm_assets.bronze.hotmart_rows import (
     Shape,
     minimised,
 )
-from crm_assets.bronze.landing import BrokenContract, SliceReport, record_landing
+from crm_assets.bronze.landing import ERASED, BrokenContract, SliceReport, record_landing
 from crm_assets.checks.bronze import (
     HotmartCommissions,
     HotmartCustomers,
@@ -37,6 +37,8 @@ from crm_assets.checks.bronze import (
 )
 from crm_assets.checks.contract import check_frame
 from crm_assets.plan import WINDOW_END_TAG, WINDOW_START_TAG
+from crm_assets.privacy.scrub import hide_rejects, shield
+from crm_assets.privacy.tombstones import NOBODY, KeyUnusable, Tombstones, tombstones_of
 from crm_assets.slices import end_of_day, start_of_day, zone
 from crm_assets.steps import DATABASE_ERRORS, Events, Site, Table, newest
 from crm_assets.tenants import HISTORY_START
@@ -253,14 +255,16 @@ class _SliceRun:
         waiting = dict(ready)
         try:
             with self.site.warehouse(self.context).session(self.landing.source) as begin:
+                ops = self.site.ops(self.context)
+                tombstones = tombstones_of(self.site.settings, self.site.tenant, ops)
                 for key, read in ready.items():
-                    self._land(begin, key, read)
+                    self._land(begin, key, read, tombstones)
                     del waiting[key]
-        except DATABASE_ERRORS as error:
+        except (KeyUnusable, *DATABASE_ERRORS) as error:
             for key in waiting:
                 self.report.fail(key, error)
 
-    def _land(self, begin: Begin, key: str, read: WindowRead) -> None:
+    def _land(self, begin: Begin, key: str, read: WindowRead, tombstones: Tombstones) -> None:
         month = month_window(date.fromisoformat(key), zone(self.site.tenant))
         settled = self.began_at - self.landing.endpoint.staleness
         load = Load(
@@ -277,8 +281,13 @@ class _SliceRun:
         )
         try:
             with begin() as tx:
-                load, gone = land(
-                    tx, self.landing, read.items, load, partial=bool(read.refused_statuses)
+                load, gone, erased = land(
+                    tx,
+                    self.landing,
+                    read.items,
+                    load,
+                    partial=bool(read.refused_statuses),
+                    tombstones=tombstones,
                 )
                 age = newest(self.site, tx, self.landing.table, key)
         except (BrokenContract, *DATABASE_ERRORS) as error:
@@ -294,6 +303,8 @@ class _SliceRun:
             "não vieram mais": gone,
             "páginas": read.pages,
         }
+        if erased:
+            self.report.landed[key][ERASED] = erased
         if read.refused_statuses:
             self.report.landed[key][REFUSED_STATUSES] = ", ".join(read.refused_statuses)
         self.context.log.info(f"{self.landing.source} {key}: {load.rows} linhas")
@@ -323,7 +334,8 @@ def land(
     load: Load,
     *,
     partial: bool = False,
-) -> tuple[Load, int]:
+    tombstones: Tombstones = NOBODY,
+) -> tuple[Load, int, int]:
     """Put the records of one slice in the place of its old rows.
 
     Only what was read is replaced (rules 1.2): the slice when the whole of it was read, else what
@@ -335,9 +347,11 @@ def land(
         items: the endpoint's answer.
         load: the ledger row to complete.
         partial: a status was refused, so that what did not come may still exist and is kept.
+        tombstones: who was erased; their rows come in without them (rules 7.1).
 
     Returns:
-        The completed ledger row, and how many held keys did not come any more.
+        The completed ledger row, how many held keys did not come any more, and how many rows are of
+        somebody erased.
 
     Raises:
         BrokenContract: the rows do not keep the table's contract.
@@ -346,6 +360,8 @@ def land(
     rows = rows.with_columns(
         slice=pl.lit(load.slice), extracted_at=pl.lit(load.at), run_id=pl.lit(load.run_id)
     )
+    rows, erased = shield(landing.table.name, rows, tombstones)
+    rejects = hide_rejects(rejects, rows[landing.shape.key].filter(erased), tombstones)
     verdict = check_frame(rows, landing.table.contract)
     if not verdict.passed:
         raise BrokenContract(verdict)
@@ -368,7 +384,7 @@ def land(
     tx.append(table, rows)
     load = replace(load, rows=len(rows), rejected=len(rejects))
     record_landing(tx, load, rejects, rows[key])
-    return load, gone
+    return load, gone, int(erased.sum())
 
 
 _STATUS_CHANGES = """

@@ -126,6 +126,7 @@ def read_sales(content: bytes, *, timezone: str) -> TypedFile:
         separator=table.separator,
         unmapped=[label for index, label in enumerate(labels) if index not in used],
         duplicated=[],
+        table=table,
     )
 
 

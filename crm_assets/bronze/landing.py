@@ -14,6 +14,9 @@ from crm_assets.steps import Events, Metadata, Site, Table, check_results
 from crm_resources.ops import Load
 from crm_resources.warehouse import Transaction
 
+ERASED = "apagados"
+"""Metadata: how many rows are of somebody who was erased and came in without them (rules 7.1)."""
+
 NO_REJECTS = pl.DataFrame(schema=dict.fromkeys(("place", "field", "reason", "raw"), pl.String))
 
 

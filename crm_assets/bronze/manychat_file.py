@@ -36,7 +36,7 @@ CONTACT_SCHEMA = pl.Schema(
 )
 
 FUTURE = "data_no_futuro"
-LOSSY = "lossy_scientific"
+LOSSY = "digitos_perdidos"
 TRUNCATED = "id_truncado"
 UNKNOWN_ANSWER = "resposta_desconhecida"
 
@@ -102,6 +102,7 @@ def read_contacts(content: bytes, *, timezone: str, now: datetime) -> TypedFile:
         separator=table.separator,
         unmapped=list(custom),
         duplicated=match.duplicated,
+        table=table,
     )
 
 

@@ -13,7 +13,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 
 import polars as pl
@@ -83,6 +83,7 @@ class TypedFile:
         separator: Character between the cells.
         unmapped: Headers that fill no column of their own.
         duplicated: Headers whose column an earlier header already fills.
+        table: The cells that it was made of.
     """
 
     frame: pl.DataFrame
@@ -91,6 +92,7 @@ class TypedFile:
     separator: str
     unmapped: list[str]
     duplicated: list[str]
+    table: TextTable = field(repr=False)
 
 
 def read_table(

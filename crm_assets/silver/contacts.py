@@ -1,4 +1,4 @@
-"""Whom we spoke to and who asked us not to: contact history and opt-outs (rules 3)."""
+"""Whom we spoke to and who asked us not to: contact history, consents and opt-outs (rules 3)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from functools import partial
 
 import dagster as dg
 
-from crm_assets.checks.silver import ContactHistory, OptOuts
+from crm_assets.checks.silver import Consents, ContactHistory, OptOuts
+from crm_assets.privacy.consents import IN_FORCE, LEDGER, LEDGER_DDL
 from crm_assets.steps import Metadata, Site, Table, table_step
 from crm_resources.warehouse import Transaction
 
@@ -16,11 +17,18 @@ HISTORY = Table(
     "Cada contato feito: lotes de remarketing e a data_remarketing do ManyChat.",
     reads=("silver.contact_records", "silver.customer_xref", "bronze.crm_actions"),
 )
+CONSENTS = Table(
+    "silver.consents",
+    Consents,
+    "Tudo o que cada pessoa permitiu ou recusou, por chave, canal e finalidade, com a prova. Nada "
+    "é reescrito.",
+    reads=("silver.contact_records", "bronze.crm_actions"),
+)
 OPT_OUTS = Table(
     "silver.opt_outs",
     OptOuts,
     "E-mails e telefones que não podem ser contatados, desde quando e por quê.",
-    reads=("silver.contact_records", "bronze.crm_actions"),
+    reads=("silver.consents",),
 )
 
 LOG_POSITION = "silver.action_log_position"
@@ -33,7 +41,7 @@ def contact_assets(site: Site) -> list[dg.AssetsDefinition]:
         table_step(
             site,
             "contact_history",
-            [HISTORY, OPT_OUTS],
+            [HISTORY, CONSENTS, OPT_OUTS],
             write=partial(_write, site),
         )
     ]
@@ -42,12 +50,19 @@ def contact_assets(site: Site) -> list[dg.AssetsDefinition]:
 def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
     today = site.today()
     tx.replace_table(HISTORY.name, _HISTORY, {"today": today})
-    tx.replace_table(OPT_OUTS.name, _OPT_OUTS)
+    tx.execute(LEDGER_DDL)
+    tx.replace_table(CONSENTS.name, LEDGER)
+    tx.replace_table(OPT_OUTS.name, IN_FORCE)
     tx.replace_table(LOG_POSITION, _LOG_POSITION)
     counted = tx.scalar(f"SELECT count(*) FROM {HISTORY.name} WHERE counts")
-    return {HISTORY.name: {"contam como contato": counted}}
+    said = tx.read(f"SELECT status, count(*) FROM {CONSENTS.name} GROUP BY ALL ORDER BY 1")
+    return {
+        HISTORY.name: {"contam como contato": counted},
+        CONSENTS.name: {_SAID[status]: count for status, count in said.rows()},
+    }
 
 
+_SAID = {"granted": "permissões", "revoked": "recusas"}
 _LOG_POSITION = "SELECT coalesce(max(id), 0) AS last_action_id FROM bronze.crm_actions"
 
 # A selection is a contact from the moment it is made until somebody marks it skipped, or its day
@@ -97,41 +112,4 @@ _HISTORY = """
     FROM silver.contact_records
     JOIN silver.customer_xref AS xref USING (record_id)
     WHERE remarketing_at IS NOT NULL AND xref.valid_to IS NULL
-"""
-
-# ManyChat's false alone says only that no opt-in is known; true in one import and false in a later
-# one is a revocation, which no import lifts (rules 3.3). Two contacts of one import may differ, as
-# somebody's WhatsApp and Instagram do. A number that is no identity key can still say no. A
-# revocation once seen stays, also when its file is taken out again.
-_OPT_OUTS = """
-    WITH asked AS (
-        SELECT key_kind, key, channel, purpose, occurred_at AS since, 'pedido' AS origin
-        FROM bronze.crm_actions
-        CROSS JOIN LATERAL (VALUES ('email', email_key), ('phone', phone_key)) AS k(key_kind, key)
-        WHERE kind = 'opt_out' AND key IS NOT NULL
-    ), optins AS (
-        SELECT key_kind, key, channel, bool_or(optin) AS optin, min(observed_at) AS observed_at
-        FROM silver.contact_records
-        CROSS JOIN LATERAL (
-            VALUES ('email', email_key), ('phone', coalesce(phone_key, phone))
-        ) AS k(key_kind, key)
-        CROSS JOIN LATERAL (VALUES
-            ('whatsapp', optin_whatsapp), ('sms', optin_sms), ('email', optin_email)
-        ) AS o(channel, optin)
-        WHERE source = 'manychat' AND key IS NOT NULL AND optin IS NOT NULL
-        GROUP BY key_kind, key, channel, split_part(record_id, ':', 2)
-    ), revoked AS (
-        SELECT * FROM optins
-        QUALIFY NOT optin AND lag(optin) OVER (
-            PARTITION BY key_kind, key, channel ORDER BY observed_at
-        )
-    )
-    SELECT * FROM asked
-    UNION ALL
-    SELECT key_kind, key, channel, NULL, min(since), 'manychat' FROM (
-        SELECT key_kind, key, channel, observed_at AS since FROM revoked
-        UNION ALL
-        SELECT key_kind, key, channel, since FROM silver.opt_outs WHERE origin = 'manychat'
-    )
-    GROUP BY key_kind, key, channel
 """

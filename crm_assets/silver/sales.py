@@ -16,8 +16,9 @@ from crm_resources.warehouse import Transaction
 SALES = Table(
     "silver.sales",
     Sales,
-    "Toda venda, no estado mais recente, com o cliente que comprou.",
-    reads=("silver.sale_records", "silver.customer_xref"),
+    "Toda venda, no estado mais recente, com o cliente que comprou; as de quem foi apagado seguem "
+    "sob um número sorteado.",
+    reads=("silver.sale_records", "silver.customer_xref", "bronze.crm_actions"),
 )
 PRODUCTS = Table(
     "silver.products",
@@ -95,10 +96,19 @@ def _write_products(site: Site, tx: Transaction) -> dict[str, Metadata]:
 
 
 _SALES = """
-    SELECT sales.*, xref.customer_id
+    WITH erased AS (
+        SELECT record_id, min(customer_id) AS customer_id
+        FROM (
+            SELECT customer_id, unnest((payload->'records')::VARCHAR[]) AS record_id
+            FROM bronze.crm_actions WHERE kind = 'customer_erased'
+        ) GROUP BY record_id
+    )
+    SELECT sales.*, coalesce(erased.customer_id, xref.customer_id) AS customer_id,
+           erased.customer_id IS NOT NULL AS is_erased
     FROM silver.sale_records AS sales
     LEFT JOIN silver.customer_xref AS xref
         ON xref.record_id = sales.record_id AND xref.valid_to IS NULL
+    LEFT JOIN erased ON erased.record_id = sales.record_id
 """
 _TOTALS = """
     SELECT coalesce(currency, 'sem moeda') AS currency,

@@ -41,7 +41,7 @@ class Bronze:
         )
         self.connection.execute("BEGIN")
         try:
-            done, self.gone = land(self.tx, landing, list(items), load, partial=partial)
+            done, self.gone, _ = land(self.tx, landing, list(items), load, partial=partial)
         except BaseException:
             self.connection.execute("ROLLBACK")
             raise

@@ -341,7 +341,7 @@ def test_the_samples_hold_their_traps(read, now):
     assert max(ages) > 30
     assert days.null_count() > 0
     assert planilha.frame["scheduled_at"].max() > now
-    assert set(excel.rejects["reason"]) == {"data_ilegivel", "data_no_futuro", "lossy_scientific"}
+    assert set(excel.rejects["reason"]) == {"data_ilegivel", "data_no_futuro", "digitos_perdidos"}
     keyless = pl.all_horizontal(pl.col("email", "phone", "whatsapp_phone").is_null())
     assert excel.frame.filter(keyless).height == 1
     assert api.rejects.is_empty()

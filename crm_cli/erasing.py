@@ -1,0 +1,185 @@
+"""`crm customers erase`: a person out of everything, with a certificate (LGPD; rules 7.1, 7.2)."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from crm_assets.settings import Settings, load_settings
+from crm_assets.tenants import Tenant
+from crm_cli.console import out
+from crm_cli.session import TenantOption, fail, run_tenant, single_tenant
+
+if TYPE_CHECKING:
+    from crm_assets.privacy.eraser import Outcome
+    from crm_assets.privacy.person import Record
+
+
+def erase(
+    who: Annotated[
+        str | None,
+        typer.Argument(metavar="CLIENTE", help="Id, e-mail, telefone em qualquer escrita."),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Por que, sem citar a pessoa (fica no certificado).")
+    ] = None,
+    records: Annotated[
+        list[str] | None,
+        typer.Option("--record", help="Registro de quem pediu; traz os do mesmo grupo; repita."),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Quem apaga (padrão: o usuário do computador).")
+    ] = None,
+    tenant: TenantOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Conta o que seria apagado, sem apagar nada.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Não pergunta antes.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Termina um apagamento interrompido.")
+    ] = False,
+) -> None:
+    """Apaga uma pessoa de tabelas, arquivos, cópias e exportações, para que não volte.
+
+    Ficam as vendas, sem o comprador, por obrigação fiscal. Não há como desfazer.
+
+    Exemplo: crm customers erase ana@example.com --reason "pedido 12" --dry-run
+    """
+    settings = load_settings()
+    one = single_tenant(settings, tenant)
+    if resume:
+        _resume(settings, one)
+        return
+    if who is None:
+        raise typer.BadParameter("diga o cliente: id, e-mail ou telefone.")
+    if not dry_run and not (reason or "").strip():
+        raise typer.BadParameter("--reason precisa dizer por quê.")
+    _erase(
+        settings,
+        one,
+        who,
+        records or (),
+        reason=(reason or "").strip(),
+        actor=by or _operator(),
+        dry_run=dry_run,
+        yes=yes,
+    )
+
+
+def _erase(
+    settings: Settings,
+    tenant: Tenant,
+    who: str,
+    named: Sequence[str],
+    *,
+    reason: str,
+    actor: str,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    from crm_assets.definitions import site_of
+    from crm_assets.privacy import eraser
+
+    site = site_of(tenant, settings)
+    customer_id, refs, stays = _chosen(settings, tenant, who, named)
+    rehearsed = eraser.rehearse(site, customer_id, refs, actor=actor, reason=reason)
+    _tell_counts(rehearsed.found)
+    out.print(
+        f"{len(rehearsed.person.records)} registros; {len(rehearsed.person.values)} marcas contra "
+        f"a volta; {len(rehearsed.destinations)} arquivos gerados citaram a pessoa."
+    )
+    if stays:
+        out.print(f"{stays} registros do mesmo perfil são de outra pessoa e ficam.")
+    if dry_run:
+        out.print("Nada foi apagado.")
+        return
+    if not yes and not typer.confirm("Apagar? Não há como desfazer."):
+        fail("Nada foi apagado.")
+    _end(settings, tenant, eraser.erase(site, customer_id, refs, actor=actor, reason=reason))
+
+
+def _resume(settings: Settings, tenant: Tenant) -> None:
+    from crm_assets.definitions import site_of
+    from crm_assets.privacy import eraser
+
+    done = eraser.resume(site_of(tenant, settings))
+    if done is None:
+        out.print("Nenhum apagamento ficou por terminar.")
+        return
+    _end(settings, tenant, done)
+
+
+def _chosen(
+    settings: Settings, tenant: Tenant, who: str, named: Sequence[str]
+) -> tuple[str, list[str], int]:
+    """The customer, the references of the records that go, and how many stay."""
+    from crm_assets.gold.people import customers_of, known_refs, reading
+    from crm_assets.privacy.person import groups_of, members
+
+    with reading(settings, tenant) as tx:
+        found = customers_of(tx, who)
+        if not found:
+            fail("Não existe cliente com este id, e-mail, telefone ou registro.")
+        if len(found) > 1:
+            fail(f"{len(found)} clientes respondem por isso; diga o id: {', '.join(found)}.")
+        groups = groups_of(members(tx, found[0]))
+        wanted = {ref for refs in known_refs(tx, named).values() for ref in refs}
+    everything = [record.ref for group in groups for record in group]
+    if named and not wanted.intersection(everything):
+        fail("Nenhum dos --record é um registro deste cliente.")
+    if len(groups) > 1 and not named:
+        _tell_groups(groups)
+        fail(
+            "Os registros deste cliente só têm o telefone em comum e podem ser de pessoas "
+            "diferentes: diga com --record quais são de quem pediu."
+        )
+    chosen = [
+        record.ref
+        for group in groups
+        for record in group
+        if len(groups) == 1 or wanted.intersection(one.ref for one in group)
+    ]
+    return found[0], list(dict.fromkeys(chosen)), len(everything) - len(chosen)
+
+
+def _tell_groups(groups: Sequence[Sequence[Record]]) -> None:
+    from crm_assets.privacy.statement_text import masked
+
+    for number, group in enumerate(groups, start=1):
+        out.print(f"Grupo {number}:")
+        for record in dict.fromkeys(group):
+            shown = (record.first_name, record.email_key, record.phone_key)
+            told = ", ".join(text for text in map(masked, shown) if text)
+            out.print(escape(f"  {record.ref}: {told}"))
+
+
+def _tell_counts(found: dict[str, int]) -> None:
+    table = Table("onde", "linhas ou arquivos", box=None, pad_edge=False)
+    for place, count in found.items():
+        table.add_row(escape(place), str(count))
+    out.print(table)
+
+
+def _end(settings: Settings, tenant: Tenant, done: Outcome) -> None:
+    """Tell what was found afterwards, and make the master anew."""
+    out.print(escape(f"Certificado: {done.certificate}"))
+    for place, count in done.left.items():
+        out.print(escape(f"  ainda cita a pessoa: {place} ({count})"))
+    if done.left:
+        fail("O apagamento não terminou: resolva o que ainda cita a pessoa e rode com --resume.")
+    out.print("A pessoa foi apagada; o cadastro é refeito agora.")
+    sys.exit(0 if run_tenant(settings, tenant, ("actions", "refine")) else 1)
+
+
+def _operator() -> str:
+    """The user of this machine, when it knows one."""
+    try:
+        return f"crm customers erase ({getpass.getuser()})"
+    except (KeyError, OSError, ImportError):
+        return "crm customers erase"
