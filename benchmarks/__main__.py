@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks.contact import contact
 from benchmarks.extraction import extraction
+from benchmarks.identity import identity
 from benchmarks.orchestration import backfill, daily, location, step
 from benchmarks.pipeline import pipeline
 from benchmarks.processes import BY_PROCESSOR
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[float, int], Iterator[Reading]]] = {
     "extraction": extraction,
     "contact": contact,
     "pipeline": pipeline,
+    "identity": identity,
 }
 
 

@@ -20,10 +20,13 @@ from crm_assets.bronze.manychat import manychat_assets
 from crm_assets.gold.audiences import audience_assets
 from crm_assets.gold.remarketing import remarketing_assets
 from crm_assets.gold.reports import report_assets
+from crm_assets.gold.review import review_assets
 from crm_assets.gold.serving import export_assets, serving_assets
 from crm_assets.partitions import Partitions
+from crm_assets.privacy.retention import retention_job
 from crm_assets.resources import tenant_resources
 from crm_assets.settings import Settings, load_settings
+from crm_assets.silver.audit import identity_audit
 from crm_assets.silver.contacts import contact_assets
 from crm_assets.silver.customers import customer_assets
 from crm_assets.silver.records import record_assets
@@ -45,6 +48,7 @@ ASSETS = (
     audience_assets,
     remarketing_assets,
     report_assets,
+    review_assets,
     serving_assets,
     export_assets,
 )
@@ -61,7 +65,8 @@ def build_tenant(site: Site) -> dg.Definitions:
     resources = tenant_resources(site.settings, site.tenant)
     named = {site.resource_key(name): resource for name, resource in resources.items()}
     return dg.Definitions.merge(
-        dg.Definitions(assets=assets, resources=named), automation(site, assets)
+        dg.Definitions(assets=assets, asset_checks=[identity_audit(site)], resources=named),
+        automation(site, assets, retention_job(site)),
     )
 
 

@@ -28,7 +28,7 @@ from crm_assets.automation.runs import (
     last_green,
     sentences,
 )
-from crm_assets.automation.watch import REFINE, daily_stages, note_lateness
+from crm_assets.automation.watch import REFINE, daily_stages, note_lateness, note_overdue
 from crm_assets.bronze.hotmart import REFUSED_STATUSES
 from crm_assets.bronze.ledger import recover
 from crm_assets.bronze.manychat_inbox import arrivals, look, settled
@@ -191,6 +191,7 @@ def run_round(
             done.outcomes.append(_execute(site, definitions, instance, REFINE, request))
         done.receipts = [_settled(site, receipt, ops, done) for receipt in done.receipts]
         _note_incidents(site, ops, done)
+        note_overdue(site, ops)
         done.ages = source_ages(ops.loads())
         done.stale = _stale(ops.loads(), done, before)
         done.untold = deliver(site.settings, site.tenant, ops)

@@ -101,6 +101,32 @@ def undo(
     sys.exit(0 if ok else 1)
 
 
+@import_app.command("rejects")
+def rejects(
+    tenant: TenantOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Quantos mostrar.")] = 50,
+) -> None:
+    """Mostra o que não foi lido: fonte, lugar, campo, motivo e o texto como veio.
+
+    Exemplo: crm import rejects --limit 10
+    """
+    from crm_assets.resources import warehouse_of
+
+    settings = load_settings()
+    one = single_tenant(settings, tenant)
+    if not settings.has_ops(one.slug):
+        fail("Nada foi importado ainda.")
+    found = warehouse_of(settings, one).read(_REJECTS)
+    for source, part, place, field, reason, raw in found.head(limit).rows():
+        line = f"linha {place}" if (place or "").isdigit() else place
+        where = ", ".join(filter(None, (source, part, line, field)))
+        out.print(escape(f"{where}: {reason}: {raw}"), soft_wrap=True)
+    if found.is_empty():
+        out.print("Tudo foi lido.")
+    if len(found) > limit:
+        out.print(f"… e mais {len(found) - limit} (--limit)")
+
+
 def _import(
     source: str, files: Sequence[Path], slug: str | None, dry_run: bool, wait: float
 ) -> None:
@@ -120,3 +146,9 @@ def _import(
         sys.exit(0 if all(effect.accepted for effect in told) else 1)
     ok = run_tenant(settings, one, (source, "actions", "refine"), files=files, wait=wait)
     sys.exit(0 if ok else 1)
+
+
+_REJECTS = """
+    SELECT source, slice, place, field, reason, raw[:60]
+    FROM bronze.rejects ORDER BY extracted_at DESC, source, slice, place
+"""

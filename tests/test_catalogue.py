@@ -18,7 +18,7 @@ from crm_assets.catalogue import column_schema, newest_sql, sql_type
 from crm_assets.checks.bronze import HotmartTransactions
 from crm_assets.checks.dictionary import TABLES
 from crm_assets.checks.gold import Audience, RemarketingBatches
-from crm_assets.checks.silver import CustomerLineage, Customers
+from crm_assets.checks.silver import Customers, FieldChoices
 from crm_assets.plots import INLINE
 from crm_assets.settings import CHECKOUT
 from crm_assets.steps import CONTRACT_KEPT
@@ -113,7 +113,7 @@ def test_what_a_column_must_keep_is_beside_it():
 
 
 def test_the_newest_date_leaves_out_the_future_and_needs_a_date():
-    assert newest_sql(CustomerLineage) == ""
+    assert newest_sql(FieldChoices) == ""
     assert '"batch_date" <= $now' in newest_sql(RemarketingBatches)
 
 

@@ -20,6 +20,7 @@ from crm_resources.ops import Delivery, Incident
 
 RUN_FAILED = "run_failed"
 DAILY_LATE = "daily_late"
+REQUEST_OVERDUE = "request_overdue"
 DAILY = "daily"
 """Subject of the only incident of kind `DAILY_LATE`."""
 
@@ -34,6 +35,7 @@ _STAGES = {
     "actions": "a leitura das decisões (pedidos para sair, lotes)",
     "refine": "a atualização do cadastro, dos públicos e do lote do dia",
     "hotmart_csv": "a importação das vendas exportadas da Hotmart",
+    "retention": "a limpeza do que passou do prazo de guarda",
     DAILY: "a rodada diária, que não terminou bem em 3 horas",
 }
 _FILES = {"manychat", "hotmart_csv"}
@@ -137,7 +139,7 @@ class Situation:
         incident = delivery.incident
         event = "closed" if incident.closed_at else "changed" if delivery.told else "opened"
         title = {
-            "opened": f"Falhou {_what(incident)}",
+            "opened": f"{_happened(incident)} {_what(incident)}",
             "changed": f"Continua a falhar, por outra causa: {_what(incident)}",
             "closed": f"Resolvido: {_what(incident)}",
         }[event]
@@ -171,6 +173,8 @@ class Situation:
         )
 
     def _effect(self, incident: Incident) -> str:
+        if incident.kind == REQUEST_OVERDUE:
+            return "nenhum."
         if incident.closed_at:
             return "voltaram a ser atualizados."
         stale = SOURCES_OF.get(incident.subject, tuple(self.ages))
@@ -186,6 +190,10 @@ class Situation:
         status = f"`uv run crm status{of}` mostra o motivo"
         run = f"`uv run crm run{of}` tenta de novo"
         guide = "docs/operating.md#when-something-fails"
+        if incident.kind == REQUEST_OVERDUE:
+            return f"responda à pessoa; `uv run crm customers request list --open{of}`."
+        if incident.subject == "retention":
+            return f"{status}; `uv run crm customers retention{of}` tenta de novo; {guide}."
         if incident.subject in {"hotmart", "subscriptions"}:
             return f"`uv run crm doctor{of}` confere credenciais e conexão; {run}; {guide}."
         if incident.kind == DAILY_LATE:
@@ -210,7 +218,13 @@ def trial_message(tenant: Tenant, environment: Environment, now: datetime) -> Me
     )
 
 
+def _happened(incident: Incident) -> str:
+    return "Venceu" if incident.kind == REQUEST_OVERDUE else "Falhou"
+
+
 def _what(incident: Incident) -> str:
+    if incident.kind == REQUEST_OVERDUE:
+        return f"o prazo de resposta do {incident.subject} de um titular (LGPD)"
     return _STAGES.get(incident.subject, f"a etapa {incident.subject}")
 
 

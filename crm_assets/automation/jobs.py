@@ -42,6 +42,7 @@ from crm_assets.plan import (
     refine_reason,
 )
 from crm_assets.settings import SettingsError
+from crm_assets.silver.audit import audit_key
 from crm_assets.steps import Site
 from crm_resources.ops import OpsStore
 
@@ -67,8 +68,16 @@ _BRONZE_OF = {
 }
 
 
-def automation(site: Site, assets: Sequence[dg.AssetsDefinition]) -> dg.Definitions:
-    """Jobs, schedules and sensors of one tenant."""
+def automation(
+    site: Site, assets: Sequence[dg.AssetsDefinition], retention: dg.JobDefinition
+) -> dg.Definitions:
+    """Jobs, schedules and sensors of one tenant.
+
+    Args:
+        site: the tenant.
+        assets: all of its assets.
+        retention: the job that removes what is past its time; it knows of the rounds, above this.
+    """
     ingest = {
         source: dg.define_asset_job(
             job_name(site, source),
@@ -82,20 +91,34 @@ def automation(site: Site, assets: Sequence[dg.AssetsDefinition]) -> dg.Definiti
     refined = [key for asset in assets for key in asset.keys if key not in bronze]
     refine = dg.define_asset_job(
         job_name(site, "refine"),
-        selection=dg.AssetSelection.assets(*refined),
+        selection=dg.AssetSelection.assets(*refined) - dg.AssetSelection.checks(audit_key(site)),
         description="Refaz cadastro, públicos, lote do dia, cópia de leitura e arquivos.",
         tags={TENANT_TAG: site.tenant.slug, STAGE_TAG: "refine"},
     )
+    audit = dg.define_asset_job(
+        job_name(site, "identity_audit"),
+        selection=dg.AssetSelection.checks(audit_key(site)),
+        description="Resolve todos os registros de novo e compara com o cadastro.",
+        tags={TENANT_TAG: site.tenant.slug},
+    )
     wiring = _Automation(site)
     return dg.Definitions(
-        jobs=[*ingest.values(), refine],
-        schedules=[wiring.daily(source, ingest[source]) for source in DAILY],
+        jobs=[*ingest.values(), refine, audit, retention],
+        schedules=[
+            *(wiring.daily(source, ingest[source]) for source in DAILY),
+            wiring.at("0 4 * * *", retention, "Todo dia, apaga o que passou do prazo de guarda."),
+            wiring.at("0 5 * * 0", audit, "Todo domingo, confere a identidade por inteiro."),
+        ],
         sensors=[
             *wiring.contacts(ingest[MANYCHAT]),
             wiring.crm_actions(ingest["actions"]),
             wiring.refine_after_ingest(refine),
             wiring.catch_up(ingest),
-            *watch(site, {**ingest, "refine": refine}, wiring.sensor_status),
+            *watch(
+                site,
+                {**ingest, "refine": refine, "identity_audit": audit, "retention": retention},
+                wiring.sensor_status,
+            ),
         ],
     )
 
@@ -171,6 +194,19 @@ class _Automation:
                 yield dg.SkipReason(str(error))
 
         return daily
+
+    def at(
+        self, cron: str, job: dg.JobDefinition | UnresolvedAssetJobDefinition, description: str
+    ) -> dg.ScheduleDefinition:
+        """A job at fixed times in the tenant's zone."""
+        return dg.ScheduleDefinition(
+            name=f"{job.name}_schedule",
+            job=job,
+            cron_schedule=cron,
+            execution_timezone=self.site.tenant.timezone,
+            default_status=self._schedule_status,
+            description=description,
+        )
 
     def catch_up(self, jobs: Mapping[str, UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
         """Today's daily reads, when their time has passed and nobody asked for them.

@@ -13,6 +13,7 @@ from crm_assets.automation.alerts import (
     DAILY,
     DAILY_LATE,
     LATE_AFTER,
+    REQUEST_OVERDUE,
     RUN_FAILED,
     is_late,
     last_due,
@@ -29,15 +30,18 @@ from crm_assets.automation.runs import (
     sentences,
 )
 from crm_assets.plan import RANGE_START_TAG
+from crm_assets.privacy.rights import overdue, register
 from crm_assets.steps import Site
 from crm_resources.ops import OpsStore
 
 REFINE = "refine"
 
+Job = UnresolvedAssetJobDefinition | dg.JobDefinition
+
 
 def watch(
     site: Site,
-    jobs: Mapping[str, UnresolvedAssetJobDefinition],
+    jobs: Mapping[str, Job],
     status: dg.DefaultSensorStatus,
 ) -> list[dg.SensorDefinition]:
     """The sensors that watch one tenant's jobs, given by stage."""
@@ -66,9 +70,23 @@ def note_lateness(
         report(ops, DAILY_LATE, DAILY, late_detail(site.tenant, due_at), now)
 
 
+def note_overdue(site: Site, ops: OpsStore) -> None:
+    """Keep one open incident per request whose last day to answer has passed (rules 7.6)."""
+    now = site.settings.now()
+    late = {
+        f"pedido {request.number}": f"{request.type}, venceu em {request.due_on:%d/%m/%Y}."
+        for request in overdue(register(ops.actions(), site.tenant), site.today())
+    }
+    for subject, detail in late.items():
+        report(ops, REQUEST_OVERDUE, subject, detail, now)
+    for incident in ops.open_incidents():
+        if incident.kind == REQUEST_OVERDUE and incident.subject not in late:
+            ops.close_incident(incident.kind, incident.subject, now)
+
+
 def _run_sensors(
     site: Site,
-    jobs: Mapping[str, UnresolvedAssetJobDefinition],
+    jobs: Mapping[str, Job],
     status: dg.DefaultSensorStatus,
 ) -> list[dg.SensorDefinition]:
     """Keep one open incident per stage whose newest runs failed; `crm status` shows it.
@@ -141,7 +159,8 @@ def _alerts_sensor(site: Site, status: dg.DefaultSensorStatus) -> dg.SensorDefin
         default_status=status,
         required_resource_keys=site.resource_keys("ops"),
         description=(
-            "Vê se a rodada diária deu certo até três horas depois da hora, e manda os alertas."
+            "Vê se a rodada diária deu certo até três horas depois da hora e se um pedido de "
+            "titular venceu, e manda os alertas."
         ),
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -151,6 +170,7 @@ def _alerts_sensor(site: Site, status: dg.DefaultSensorStatus) -> dg.SensorDefin
         due_at = last_due(site.tenant, site.settings.schedule_time, now - LATE_AFTER)
         green = last_green(site, context.instance, daily_stages(site))
         note_lateness(site, ops, due_at, green or since)
+        note_overdue(site, ops)
         problems = deliver(site.settings, site.tenant, ops)
         return dg.SensorResult(
             skip_reason=dg.SkipReason(" ".join(problems) or "nada por avisar"),

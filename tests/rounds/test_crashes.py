@@ -25,7 +25,7 @@ import duckdb
 import pytest
 from world import SAMPLE, sandbox_environ
 
-from crm_assets.gold.serving import KEPT_SNAPSHOTS
+from crm_assets.person_rules import Privacy
 from crm_assets.settings import Settings
 from crm_resources.hotmart.sandbox import Faults
 from crm_resources.hotmart.sandbox_data import SandboxData
@@ -283,7 +283,7 @@ def test_whatever_a_kill_leaves_the_next_run_mends(undisturbed, shared_sandbox, 
             moments += [lived] if code else []
         home.green()
         assert differences(home.state(), state, last=day is DAYS[-1]) == [], (day.now, moments)
-        assert len(home.snapshots()) <= KEPT_SNAPSHOTS
+        assert len(home.snapshots()) <= Privacy().snapshots
     with dg.DagsterInstance.from_config(str(home.settings.dagster_home)) as instance:
         ends = {run.status for run in instance.get_runs()}
     assert ends == {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}

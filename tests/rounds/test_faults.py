@@ -257,6 +257,7 @@ def test_a_refine_that_runs_elsewhere_is_named(small):
     }
     definitions = dg.Definitions(
         assets=definitions.assets,
+        asset_checks=definitions.asset_checks,
         jobs=definitions.jobs,
         resources=impatient,
         executor=definitions.executor,
