@@ -169,6 +169,7 @@ def splink(home: str) -> dict[str, Any]:
     clusters = linker.clustering.cluster_pairwise_predictions_at_threshold(pairs)
     took = clock() - started
     counted = connection.execute(_CLUSTERS.format(clusters.physical_name)).fetchall()
+    connection.close()
     return {"seconds": took, "customers": counted[0][0]}
 
 

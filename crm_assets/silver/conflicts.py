@@ -142,6 +142,42 @@ class _Group:
         return large
 
 
+class _Kept:
+    """Groups of one key that stay apart; only those that a group may be like are compared."""
+
+    def __init__(self) -> None:
+        self.groups: list[_Group] = []
+        self._places: dict[tuple[str, str | None], set[int]] = {}
+
+    def put(self, group: _Group, place: int | None) -> None:
+        """Add a group, or put it in the place of the one that it absorbed."""
+        if place is None:
+            place = len(self.groups)
+            self.groups.append(group)
+        self.groups[place] = group
+        for trait in ("documents", "buyers", "names"):
+            for value in getattr(group, trait) or {None}:
+                self._places.setdefault((trait, value), set()).add(place)
+
+    def like(self, group: _Group) -> Sequence[int]:
+        """Places of those that no document nor buyer tells apart from a group, and the first one.
+
+        The first tells why, when nobody is like it.
+        """
+        alike = []
+        if group.documents:
+            alike.append(self._holding("documents", group.documents))
+        if group.buyers and group.names:
+            named = self._holding("names", group.names)
+            alike.append(self._holding("buyers", group.buyers) | named)
+        if not alike or not self.groups:
+            return range(len(self.groups))
+        return sorted(set.intersection(*alike) | {0})
+
+    def _holding(self, trait: str, values: set[str]) -> set[int]:
+        return set().union(*(self._places.get((trait, value), ()) for value in [*values, None]))
+
+
 class _Joining:
     """The groups of a component while its keys are applied one after the other."""
 
@@ -171,21 +207,22 @@ class _Joining:
             Whether all of them are one group now.
         """
         distinct = {id(g): g for g in (self._group_of[holder.rid] for holder in holders)}
-        kept: list[_Group] = []
+        kept = _Kept()
         for group in sorted(distinct.values(), key=lambda group: group.first):
-            refusals = [refuses(target, group) for target in kept]
-            if None in refusals:
-                place = refusals.index(None)
-                kept[place] = self._merge(kept[place], group)
-            else:
-                told = (kind, key) if key else (None, None)
-                self.findings |= {(finding, *told) for finding in refusals if finding}
-                kept.append(group)
+            place = None
+            for candidate in kept.like(group):
+                finding = refuses(kept.groups[candidate], group)
+                if finding is None:
+                    place = candidate
+                    break
+                self.findings.add((finding, *((kind, key) if key else (None, None))))
+            merged = group if place is None else self._merge(kept.groups[place], group)
+            kept.put(merged, place)
         held = Counter(id(self._group_of[holder.rid]) for holder in holders)
         for holder in holders:
             if held[id(self._group_of[holder.rid])] > 1:
                 self.joined_by.setdefault(holder.rid, kind)
-        return len(kept) == 1
+        return len(kept.groups) == 1
 
     def is_at_odds(self, group: _Group) -> bool:
         """Whether a steward keeps apart what is one group already."""

@@ -69,7 +69,7 @@ def test_an_import_is_followed_by_refine(ran, tmp_path):
         "1 pessoas novas, 1 já conhecidas, 1 sem e-mail nem telefone"
     ) in said.out
     assert "bronze.manychat_contacts 3" in said.out
-    assert "Clientes: 34" in said.out
+    assert "Clientes: 35" in said.out
     assert "✓ hotmart" not in said.out
     assert file.exists()
     again = ran("import", "manychat", file)

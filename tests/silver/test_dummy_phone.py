@@ -1,8 +1,11 @@
 """One dummy phone on a thousandth of the records, with and without guards (mdm.md 3.7).
 
-The world: people with one or two e-mails and phones; two of a hundred write with a relative's
-phone, one of two hundred with a relative's e-mail; a record of one of four sources, a quarter of
-them without e-mail and a third without phone.
+The world: people with one or two e-mails and phones; two of a hundred use a relative's phone, one
+of a thousand a relative's e-mail, so often that the cap alone leaves the precision measured there,
+0.972; a record is of one of four sources, a quarter of them without e-mail and a third without
+phone. What is left under all guards is e-mails of a family, and phones on which a shop saw one name
+only. The household guard earns its 0.99 from one e-mail on; from three, its default, families of
+two stay one customer, as rules 2.4 wants for a buyer and the same person's contact.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ from crm_assets.silver.identity import resolve
 
 DUMMY = "+5511900000000"
 SOURCES = ["hotmart", "hotmart", "woocommerce", "manychat"]
-HOUSEHOLD = Identity(household=True, min_household_emails=2)
+HOUSEHOLD = Identity(household=True, min_household_emails=1)
 SMALL, WHOLE = 20_000, 1_000_000
 FIRST_NAMES = 100
+FAMILY_PHONE, FAMILY_EMAIL = 20, 1
+"""People of a thousand who use a relative's, in half of their records."""
 
 
 def world(records: int) -> pl.DataFrame:
@@ -39,11 +44,10 @@ def world(records: int) -> pl.DataFrame:
         """Whether a record writes with the second e-mail or phone of a person who has one."""
         return (drawn("person", seed, 100) < in_hundred) & (drawn("id", seed + 1, 3) == 0)
 
-    email = pl.format("p{}.{}@example.com", relative(1, 5), second(2, 15).cast(pl.Int8))
-    phone = pl.format(
-        "+55{}9{}", 11 + pl.col("person") % 80,
-        (relative(3, 20) * 2 + second(4, 8).cast(pl.Int64) + 1).cast(pl.String).str.zfill(8),
-    )  # fmt: skip
+    email = pl.format("p{}.{}@example.com", relative(1, FAMILY_EMAIL), second(2, 15).cast(pl.Int8))
+    owner = relative(3, FAMILY_PHONE)
+    number = (owner * 2 + second(4, 8).cast(pl.Int64) + 1).cast(pl.String).str.zfill(8)
+    phone = pl.format("+55{}9{}", 11 + owner % 80, number)
     is_dummy = drawn("id", 7, 1000) == 0
     ids = pl.select(id=pl.int_range(records))
     first = pl.when(pl.col("id") < people).then("id").otherwise(drawn("id", 8, people))
@@ -102,7 +106,7 @@ def test_guards_undo_what_one_dummy_phone_does(records):
     assert guarded["recall"] >= plain["recall"] - 0.005, told
     assert guarded["largest"] < 40, told
     assert household["precision"] >= 0.99, told
-    assert household["recall"] >= guarded["recall"] - 0.02, told
+    assert household["recall"] >= guarded["recall"] - 0.005, told
     if records == WHOLE:
         assert plain["precision"] < 0.5, told
     else:

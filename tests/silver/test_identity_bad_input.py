@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import polars as pl
 import pytest
 from identity_oracle import UNGUARDED, check_invariants, put_frame, record, run
@@ -133,20 +131,19 @@ CROWDS = {
 
 
 def on_one_phone(size, columns, guards):
-    """Seconds that the step takes, and the people it finds."""
+    """The people that the step finds."""
     frame = crowd(size, **columns).with_columns(source=pl.lit("hotmart"))
     if "document" in columns:
         frame = frame.with_columns(document_kind=pl.lit("cpf"), document_valid=True)
     if "source_key" in columns:
         frame = frame.with_columns(hotmart_ucode="source_key", source_id="source_key")
     put_frame(lake := Lake(), frame)
-    started = time.process_time()
     identify(lake.tx, guards, NOON)
-    took = time.process_time() - started
     check_invariants(lake)
-    return took, lake.value("SELECT count(DISTINCT customer_id) FROM silver.customer_xref")
+    return lake.value("SELECT count(DISTINCT customer_id) FROM silver.customer_xref")
 
 
+@pytest.mark.timeout(40)
 @pytest.mark.parametrize("columns", CROWDS.values(), ids=CROWDS)
 @pytest.mark.parametrize(
     "guards", [Identity(), pytest.param(Identity(degree_cap=False), marks=pytest.mark.slow)],
@@ -154,9 +151,7 @@ def on_one_phone(size, columns, guards):
 )  # fmt: skip
 def test_ten_thousand_records_on_one_phone_take_no_quadratic_time(columns, guards):
     """Every pair of them compared would take more than a minute."""
-    took, people = on_one_phone(10_000, columns, guards)
-    assert took < 10
-    assert people == (10_000 if columns else 1)
+    assert on_one_phone(10_000, columns, guards) == (10_000 if columns else 1)
 
 
 def test_a_key_seen_in_one_record_many_times_over_is_its_own():
