@@ -295,9 +295,12 @@ def accept_merges(
     Exemplo: crm customers accept-merges --reason "importamos a base antiga" --now
     """
     from crm_assets.gold.deciding import acceptance
+    from crm_assets.silver import run_guard
 
     settings, one = _where(tenant)
     ops = open_ops(settings, one)
+    if not any(run_guard.LIMIT in incident.detail for incident in ops.open_incidents()):
+        fail("Nenhuma rodada foi segurada por unir clientes demais: não há o que aceitar.")
     ops.append_actions([acceptance(ops.actions(), _author(settings, reason, by))])
     out.print("Aceito: a próxima rodada une quantos clientes encontrar, só ela.")
     _finish(settings, one, now=now)

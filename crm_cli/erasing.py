@@ -54,6 +54,8 @@ def erase(
     settings = load_settings()
     one = single_tenant(settings, tenant)
     if resume:
+        if who is not None:
+            raise typer.BadParameter("--resume termina o que foi interrompido e não leva cliente.")
         _resume(settings, one)
         return
     if who is None:
@@ -99,7 +101,12 @@ def _erase(
     if dry_run:
         out.print("Nada foi apagado.")
         return
-    if not yes and not typer.confirm("Apagar? Não há como desfazer."):
+    answer = (
+        "s"
+        if yes
+        else typer.prompt("Apagar? Não há como desfazer. [s/N]", default="n", show_default=False)
+    )
+    if answer.strip().casefold() not in {"s", "sim"}:
         fail("Nada foi apagado.")
     _end(settings, tenant, eraser.erase(site, customer_id, refs, actor=actor, reason=reason))
 
@@ -110,7 +117,10 @@ def _resume(settings: Settings, tenant: Tenant) -> None:
 
     done = eraser.resume(site_of(tenant, settings))
     if done is None:
-        out.print("Nenhum apagamento ficou por terminar.")
+        out.print(
+            "Nenhum apagamento ficou por terminar; o que foi cortado antes de começar precisa ser "
+            "pedido de novo."
+        )
         return
     _end(settings, tenant, done)
 

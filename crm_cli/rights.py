@@ -122,6 +122,7 @@ def consent(
     )
     what = f"pode ser contatada por {', '.join(channels)}, para {purpose}"
     _record(settings, one, actions, what, keys, held, dry_run=dry_run)
+    out.print("  uma recusa posterior a este consentimento continua valendo.")
     if customer_id is None:
         out.print("  uma recusa feita por outro e-mail ou telefone da mesma pessoa continua.")
 

@@ -37,7 +37,7 @@ FINDINGS = {
         "gente, `crm customers keep-apart --key`; se são uma pessoa só, `crm customers merge`.",
     ),
     DOCUMENTS_TOGETHER: (
-        "Um cliente só com dois CPFs válidos, porque o e-mail é o mesmo.",
+        "Um cliente só com dois CPFs válidos, porque o e-mail é o mesmo ou alguém decidiu.",
         "Se são duas pessoas, separe os registros de uma com `crm customers split`.",
     ),
     DOCUMENTS_APART: (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -42,6 +42,7 @@ class Record:
         source_key: the source's id when it names a person.
         document: a valid one.
         first_name: first name.
+        decided: numbers of the decisions in force that make it one person with others.
     """
 
     ref: str
@@ -50,6 +51,7 @@ class Record:
     source_key: str | None = None
     document: str | None = None
     first_name: str | None = None
+    decided: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,9 @@ class Person:
 def groups_of(records: Sequence[Record]) -> list[list[Record]]:
     """Groups of records that only a phone holds together; one group for one person.
 
-    Joined are records of one e-mail, one id at their source or one document. A group that says
-    nothing against being the same person, with neither e-mail nor document and a first name that
-    agrees, stays with the one it shares the phone with ("Maria Silva" and "Mari").
+    Joined are records of one e-mail, one id at their source, one document or one decision. A group
+    that says nothing against being the same person, with neither e-mail nor document and a first
+    name that agrees, stays with the one it shares the phone with ("Maria Silva" and "Mari").
     """
     groups = _joined(records, ("email_key", "source_key", "document"))
     ranked = sorted(groups, key=_weight)
@@ -106,6 +108,7 @@ def _joined(records: Sequence[Record], keys: Iterable[str]) -> list[list[Record]
     first: dict[tuple[str, str], int] = {}
     for place, record in enumerate(records):
         marks = [("ref", record.ref), *((key, getattr(record, key)) for key in keys)]
+        marks += [("decision", str(number)) for number in record.decided]
         for mark in marks:
             if mark[1] is not None:
                 parent[root(place)] = root(first.setdefault(mark, root(place)))
@@ -133,7 +136,8 @@ def _may_be_one(guest: Sequence[Record], host: Sequence[Record]) -> bool:
 
 def members(tx: Transaction, customer_id: str) -> list[Record]:
     """The present records of a customer, the oldest first."""
-    return [Record(*row) for row in tx.read(_MEMBERS, [customer_id]).rows()]
+    rows = tx.read(_MEMBERS, [customer_id]).rows()
+    return [replace(Record(*told), decided=tuple(decided or ())) for *told, decided in rows]
 
 
 def gather(tx: Transaction, customer_id: str, refs: Sequence[str]) -> Person:
@@ -269,10 +273,18 @@ def _dotless(email: str) -> str:
 
 
 _MEMBERS = """
+    WITH decided AS (
+        SELECT ref, list(id ORDER BY id) AS ids FROM (
+            SELECT id, unnest((payload->'records')::VARCHAR[]) AS ref
+            FROM (SELECT unnest(decisions, recursive := true) FROM silver.identity_state)
+            WHERE kind = 'identity_together'
+        ) GROUP BY ref
+    )
     SELECT records.source || ':' || records.source_id AS ref, email_key, phone_key,
            records.source || ':' || source_key AS source_key,
-           CASE WHEN document_valid THEN document END AS document, first_name
+           CASE WHEN document_valid THEN document END AS document, first_name, decided.ids
     FROM silver.contact_records AS records JOIN silver.customer_xref AS xref USING (record_id)
+    LEFT JOIN decided ON decided.ref = records.source || ':' || records.source_id
     WHERE valid_to IS NULL AND customer_id = ?
     ORDER BY observed_at, record_id
 """

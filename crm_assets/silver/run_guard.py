@@ -12,9 +12,11 @@ from crm_assets.silver.stewardship import ACCEPTED
 from crm_resources.warehouse import Transaction
 
 NAME = "unioes_dentro_do_limite"
+LIMIT = "identity.max_merged_share"
+"""The setting that a stopped run names."""
 DESCRIPTION = (
     "Numa só rodada não se une mais que uma parte dos clientes que já existiam "
-    "(identity.max_merged_share); alguém olha antes."
+    f"({LIMIT}); alguém olha antes."
 )
 
 _SHOWN = 40
@@ -46,7 +48,7 @@ def run_guard(
     if too_many and not accepted:
         metadata["falhas"] = (
             f"{merged} de {before} clientes se uniriam a outros nesta rodada "
-            f"({_percent(share)}, o limite identity.max_merged_share é "
+            f"({_percent(share)}, o limite {LIMIT} é "
             f"{_percent(limits.max_merged_share)}); olhe quais nesta conferência e, se for isso "
             "mesmo, rode `crm customers accept-merges`"
         )

@@ -20,6 +20,7 @@ from crm_resources.hotmart.sandbox import Faults
 from crm_resources.ops import Load, OpsStore
 
 
+@pytest.mark.slow
 def test_a_first_load_says_what_it_will_cost(crm, tmp_path):
     file = tmp_path / "tenants.toml"
     file.write_text("[tenants.default]\nhotmart = {start_date = 2026-02-01}\n")

@@ -116,6 +116,7 @@ def record(ref, email=None, phone="+5511987651234", name=None, **more):
         ([record("a", name="Ana"), record("b", name="Ana")], 1),
         ([record("a", name="Ana"), record("b", name="José")], 2),
         ([record("a", "x@e", "+1"), record("b", None, "+2")], 2),
+        ([record("a", "x@e", decided=(7,)), record("b", "y@e", None, decided=(7, 9))], 1),
     ],
 )
 def test_groups_that_only_a_phone_holds_together(records, groups):

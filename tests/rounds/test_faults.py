@@ -93,18 +93,21 @@ def busy_month(small, sandbox):
     return small
 
 
+@pytest.mark.slow
 def test_a_page_token_that_repeats_itself_once_is_read_again(busy_month, sandbox):
     faulty(sandbox, repeat_page_tokens=1)
     busy_month.green("hotmart")
     assert busy_month.value(COUNT) == 1100
 
 
+@pytest.mark.slow
 def test_a_page_token_that_always_repeats_itself_is_named(busy_month, sandbox):
     faulty(sandbox, repeat_page_tokens=1000)
     assert "repetiu uma página" in only_error(busy_month.round("hotmart"))
     assert busy_month.value(COUNT) == 0
 
 
+@pytest.mark.slow
 def test_a_sale_inserted_between_two_pages_is_neither_lost_nor_doubled(busy_month, sandbox):
     faulty(sandbox, insert_rows=1)
     busy_month.green("hotmart")
@@ -113,6 +116,7 @@ def test_a_sale_inserted_between_two_pages_is_neither_lost_nor_doubled(busy_mont
     assert len(set(rows[0].values())) == 1
 
 
+@pytest.mark.slow
 def test_an_answer_that_never_stands_still_is_named(busy_month, sandbox):
     faulty(sandbox, insert_rows=1000)
     assert "Hotmart anunciou" in only_error(busy_month.round("hotmart"))

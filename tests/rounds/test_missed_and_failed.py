@@ -108,6 +108,7 @@ def test_a_failed_run_is_an_open_incident_that_a_later_success_closes(world, san
     assert world.ops.open_incidents() == []
 
 
+@pytest.mark.slow
 def test_a_failed_stretch_is_not_hidden_by_another_one_of_the_same_round(world, sandbox, quick):
     def stretch(key: str, tick: str, *, ok: bool) -> None:
         sandbox.sandbox.faults = Faults(forbidden=not ok)

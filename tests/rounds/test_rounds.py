@@ -168,6 +168,7 @@ def test_a_backfill_of_many_slices_is_one_run_with_metadata_per_slice(world):
     assert all(load.complete for load in world.ops.loads("hotmart_transactions"))
 
 
+@pytest.mark.slow
 def test_a_slice_outside_the_configured_period_keeps_its_rows_and_says_so(world):
     assert materialize(
         world, "hotmart", **{RANGE_START_TAG: "2025-10-01", RANGE_END_TAG: "2025-11-01"}
@@ -187,6 +188,7 @@ def test_a_slice_outside_the_configured_period_keeps_its_rows_and_says_so(world)
     assert world.value("SELECT count(*) FROM bronze.hotmart_transactions") == count
 
 
+@pytest.mark.slow
 def test_a_file_read_again_from_its_copy_gives_the_same_rows(finished):
     before = answers(finished)
     keys = [load.slice for load in finished.ops.loads("manychat")]

@@ -135,6 +135,7 @@ def test_scoped_history_equals_full_history(rounds, household, conflicts):
     assert history(rounds, guards, full=False) == history(rounds, guards, full=True)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @random_cases(2)
 @given(ROUNDS)
