@@ -42,8 +42,8 @@ def test_it_loads_in_a_fresh_interpreter_without_network_or_files(tmp_path):
     home = tmp_path / "home"
     done = fresh(BLOCKED, home, CRM_TENANTS=str(SAMPLE / "tenants.toml"))
     assert done.returncode == 0, done.stderr
-    jobs = ["actions", "hotmart", "hotmart_csv", "manychat", "refine", "subscriptions"]
-    assert done.stdout.strip() == str(jobs)
+    jobs = "actions hotmart hotmart_csv identity_audit manychat refine retention subscriptions"
+    assert done.stdout.strip() == str(jobs.split())
     assert not home.exists()
 
 
