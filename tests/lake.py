@@ -101,9 +101,9 @@ DERIVED: dict[type[Contract], Any] = {Sales: _in_reais, Customers: _blocked}
 
 
 def random_cases(few: int) -> settings:
-    """Settings of a property whose every case fills tables; three times more in the full suite."""
+    """Settings of a property whose every case fills tables; twice as many in the full suite."""
     return settings(
-        max_examples=few * 3 if os.environ.get("CRM_FULL") else few,
+        max_examples=few * 2 if os.environ.get("CRM_FULL") else few,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
