@@ -5,7 +5,6 @@ A decision is recorded with who took it and why, and takes effect in the next ro
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -14,13 +13,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from crm_assets.settings import Settings, load_settings
+from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
 from crm_cli.console import out
 from crm_cli.erasing import erase
 from crm_cli.requests import request_app
 from crm_cli.rights import consent, opt_out, retention, show_everything
-from crm_cli.session import TenantOption, fail, open_ops, run_tenant, single_tenant
+from crm_cli.session import (
+    TenantOption,
+    actor_of,
+    fail,
+    open_ops,
+    run_tenant,
+    tenant_of,
+    the_customer,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,23 +82,19 @@ def show(
     from crm_assets.privacy.person import groups_of, members
     from crm_assets.silver.explain import read_profile
 
-    settings, one = _where(tenant)
+    settings, one = tenant_of(tenant)
     with reading(settings, one) as tx:
-        found = customers_of(tx, who)
-        profiles = [read_profile(tx, customer) for customer in found[:1]]
-        groups = groups_of(members(tx, found[0])) if found else []
-    if not found:
-        fail("Não existe cliente com este id, e-mail, telefone ou registro.")
-    if len(found) > 1:
-        fail(f"{len(found)} clientes respondem por isso; diga o id: {', '.join(found)}.")
+        customer_id = the_customer(customers_of(tx, who))
+        profile = read_profile(tx, customer_id)
+        groups = groups_of(members(tx, customer_id))
     if everything:
         flavour = "json" if as_json else "txt"
         show_everything(
-            settings, one, found[0], flavour=flavour, records=records or (), to_stdout=to_stdout
+            settings, one, customer_id, flavour=flavour, records=records or (), to_stdout=to_stdout
         )
     else:
         refs = [list(dict.fromkeys(record.ref for record in group)) for group in groups]
-        _show_profile(profiles[0], refs, as_json=as_json)
+        _show_profile(profile, refs, as_json=as_json)
 
 
 @customers_app.command("merge")
@@ -220,7 +223,7 @@ def undo(
     from crm_assets.gold import deciding
     from crm_assets.gold.people import reading
 
-    settings, one = _where(tenant)
+    settings, one = tenant_of(tenant)
     author = _author(settings, reason, by)
     with reading(settings, one) as tx:
         ops = open_ops(settings, one)
@@ -243,7 +246,7 @@ def list_decisions(tenant: TenantOption = None, as_json: JsonOption = False) -> 
     from crm_assets.silver.stewardship import decisions
     from crm_cli.dossier import listed, listed_lines
 
-    settings, one = _where(tenant)
+    settings, one = tenant_of(tenant)
     taken = decisions(open_ops(settings, one).actions()) if settings.has_ops(one.slug) else []
     rows = listed(one, taken)
     if as_json:
@@ -268,7 +271,7 @@ def review(
     """
     from crm_assets.gold.snapshot import open_snapshot
 
-    settings, one = _where(tenant)
+    settings, one = tenant_of(tenant)
     with open_snapshot(settings, one) as con:
         found = con.sql("FROM gold.identity_review ORDER BY position").pl().to_dicts()
     if as_json:
@@ -297,7 +300,7 @@ def accept_merges(
     from crm_assets.gold.deciding import acceptance
     from crm_assets.silver import run_guard
 
-    settings, one = _where(tenant)
+    settings, one = tenant_of(tenant)
     ops = open_ops(settings, one)
     if not any(run_guard.LIMIT in incident.detail for incident in ops.open_incidents()):
         fail("Nenhuma rodada foi segurada por unir clientes demais: não há o que aceitar.")
@@ -327,7 +330,7 @@ def _decide(
     from crm_assets.gold.deciding import actions_of, pinned_now, record
     from crm_assets.gold.people import reading
 
-    settings, one = _where(tenant)
+    settings, one = tenant_of(tenant)
     author = _author(settings, reason, by)
     with reading(settings, one) as tx:
         ops = open_ops(settings, one)
@@ -375,25 +378,12 @@ def _finish(settings: Settings, tenant: Tenant, *, now: bool) -> None:
     out.print("Vale a partir da próxima rodada: `uv run crm run --only actions,refine`.")
 
 
-def _where(tenant: str | None) -> tuple[Settings, Tenant]:
-    settings = load_settings()
-    return settings, single_tenant(settings, tenant)
-
-
 def _author(settings: Settings, reason: str, by: str | None) -> Author:
     from crm_assets.gold.deciding import Author
 
     if not reason.strip():
         raise typer.BadParameter("--reason precisa dizer por quê.")
-    return Author(by or _operator(), reason.strip(), settings.now())
-
-
-def _operator() -> str:
-    """The user of this machine, when it knows one."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return "crm"
+    return Author(actor_of(by), reason.strip(), settings.now())
 
 
 def _print_json(told: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +10,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from crm_assets.settings import Settings, load_settings
+from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
 from crm_cli.console import out
-from crm_cli.session import TenantOption, fail, run_tenant, single_tenant
+from crm_cli.session import TenantOption, actor_by, fail, run_tenant, tenant_of, the_customer
 
 if TYPE_CHECKING:
     from crm_assets.privacy.eraser import Outcome
@@ -51,8 +50,7 @@ def erase(
 
     Exemplo: crm customers erase ana@example.com --reason "pedido 12" --dry-run
     """
-    settings = load_settings()
-    one = single_tenant(settings, tenant)
+    settings, one = tenant_of(tenant)
     if resume:
         if who is not None:
             raise typer.BadParameter("--resume termina o que foi interrompido e não leva cliente.")
@@ -68,7 +66,7 @@ def erase(
         who,
         records or (),
         reason=(reason or "").strip(),
-        actor=by or _operator(),
+        actor=by or actor_by("crm customers erase"),
         dry_run=dry_run,
         yes=yes,
     )
@@ -101,14 +99,15 @@ def _erase(
     if dry_run:
         out.print("Nada foi apagado.")
         return
-    answer = (
-        "s"
-        if yes
-        else typer.prompt("Apagar? Não há como desfazer. [s/N]", default="n", show_default=False)
-    )
-    if answer.strip().casefold() not in {"s", "sim"}:
+    if not yes and not _confirmed("Apagar? Não há como desfazer."):
         fail("Nada foi apagado.")
     _end(settings, tenant, eraser.erase(site, customer_id, refs, actor=actor, reason=reason))
+
+
+def _confirmed(question: str) -> bool:
+    """Ask in Portuguese, which typer's own question is not."""
+    answer: str = typer.prompt(f"{question} [s/N]", default="n", show_default=False)
+    return answer.strip().casefold() in {"s", "sim"}
 
 
 def _resume(settings: Settings, tenant: Tenant) -> None:
@@ -133,12 +132,8 @@ def _chosen(
     from crm_assets.privacy.person import groups_of, members
 
     with reading(settings, tenant) as tx:
-        found = customers_of(tx, who)
-        if not found:
-            fail("Não existe cliente com este id, e-mail, telefone ou registro.")
-        if len(found) > 1:
-            fail(f"{len(found)} clientes respondem por isso; diga o id: {', '.join(found)}.")
-        groups = groups_of(members(tx, found[0]))
+        customer_id = the_customer(customers_of(tx, who))
+        groups = groups_of(members(tx, customer_id))
         wanted = {ref for refs in known_refs(tx, named).values() for ref in refs}
     everything = [record.ref for group in groups for record in group]
     if named and not wanted.intersection(everything):
@@ -155,7 +150,7 @@ def _chosen(
         for record in group
         if len(groups) == 1 or wanted.intersection(one.ref for one in group)
     ]
-    return found[0], list(dict.fromkeys(chosen)), len(everything) - len(chosen)
+    return customer_id, list(dict.fromkeys(chosen)), len(everything) - len(chosen)
 
 
 def _tell_groups(groups: Sequence[Sequence[Record]]) -> None:
@@ -185,11 +180,3 @@ def _end(settings: Settings, tenant: Tenant, done: Outcome) -> None:
         fail("O apagamento não terminou: resolva o que ainda cita a pessoa e rode com --resume.")
     out.print("A pessoa foi apagada; o cadastro é refeito agora.")
     sys.exit(0 if run_tenant(settings, tenant, ("actions", "refine")) else 1)
-
-
-def _operator() -> str:
-    """The user of this machine, when it knows one."""
-    try:
-        return f"crm customers erase ({getpass.getuser()})"
-    except (KeyError, OSError, ImportError):
-        return "crm customers erase"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from crm_assets.settings import Settings, load_settings
+from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
 from crm_cli.console import out
-from crm_cli.session import TenantOption, open_ops, single_tenant
+from crm_cli.session import TenantOption, actor_by, open_ops, tenant_of
 
 if TYPE_CHECKING:
     from crm_assets.gold.files import Export, Exporter
@@ -39,8 +38,7 @@ def export_audience_command(
 
     Exemplo: crm export audience ilpi --format excel-csv
     """
-    settings = load_settings()
-    one = single_tenant(settings, tenant)
+    settings, one = tenant_of(tenant)
     if slug not in one.audiences:
         known = ", ".join(one.audiences)
         raise typer.BadParameter(f"não existe o público {slug!r}; existem: {known}.")
@@ -61,8 +59,7 @@ def export_remarketing_command(
     """
     from crm_assets.settings import parse_day
 
-    settings = load_settings()
-    one = single_tenant(settings, tenant)
+    settings, one = tenant_of(tenant)
     wanted = parse_day("--day", day) or settings.today(one.timezone)
     exporter = _exporter(settings, one, flavour, dry_run=dry_run)
     _tell(exporter, exporter.remarketing(wanted))
@@ -78,8 +75,8 @@ def export_customers_command(
 
     Exemplo: crm export customers --format xlsx
     """
-    settings = load_settings()
-    exporter = _exporter(settings, single_tenant(settings, tenant), flavour, dry_run=dry_run)
+    settings, one = tenant_of(tenant)
+    exporter = _exporter(settings, one, flavour, dry_run=dry_run)
     _tell(exporter, exporter.customers())
 
 
@@ -91,7 +88,7 @@ def _exporter(settings: Settings, tenant: Tenant, flavour: str, *, dry_run: bool
     wanted = _flavour(flavour)
     with open_snapshot(settings, tenant):
         ops = open_ops(settings, tenant)
-    return Exporter(settings, tenant, ops, wanted, actor=_operator(), dry_run=dry_run)
+    return Exporter(settings, tenant, ops, wanted, actor=actor_by("crm export"), dry_run=dry_run)
 
 
 def _flavour(text: str) -> Format:
@@ -103,14 +100,6 @@ def _flavour(text: str) -> Format:
         *others, last = Format
         known = f"{', '.join(others)} ou {last}"
         raise typer.BadParameter(f"--format precisa ser {known}.") from None
-
-
-def _operator() -> str:
-    """Who asked, for the register of exports: the user of this machine, when it knows one."""
-    try:
-        return f"crm export ({getpass.getuser()})"
-    except (KeyError, OSError, ImportError):
-        return "crm export"
 
 
 def _tell(exporter: Exporter, made: Export) -> None:

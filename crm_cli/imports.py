@@ -13,9 +13,8 @@ import typer
 from rich.markup import escape
 
 from crm_assets.bronze.receiving import HOTMART_CSV, MANYCHAT, UnknownFile, find_received
-from crm_assets.settings import load_settings
 from crm_cli.console import out
-from crm_cli.session import TenantOption, fail, open_ops, run_tenant, single_tenant
+from crm_cli.session import TenantOption, fail, open_ops, run_tenant, tenant_of
 
 import_app = typer.Typer(no_args_is_help=True, help="Importa uma fonte agora, ou desfaz isso.")
 
@@ -78,8 +77,7 @@ def undo(
 
     Exemplo: crm import undo contatos.csv --dry-run
     """
-    settings = load_settings()
-    one = single_tenant(settings, tenant)
+    settings, one = tenant_of(tenant)
     if not settings.has_ops(one.slug):
         fail("Nada foi importado ainda.")
     try:
@@ -112,8 +110,7 @@ def rejects(
     """
     from crm_assets.resources import warehouse_of
 
-    settings = load_settings()
-    one = single_tenant(settings, tenant)
+    settings, one = tenant_of(tenant)
     if not settings.has_ops(one.slug):
         fail("Nada foi importado ainda.")
     found = warehouse_of(settings, one).read(_REJECTS)
@@ -130,8 +127,7 @@ def rejects(
 def _import(
     source: str, files: Sequence[Path], slug: str | None, dry_run: bool, wait: float
 ) -> None:
-    settings = load_settings()
-    one = single_tenant(settings, slug)
+    settings, one = tenant_of(slug)
     missing = [file for file in files if file.is_dir() or not os.path.lexists(file)]
     if missing:
         what = "é uma pasta" if missing[0].is_dir() else "não existe"

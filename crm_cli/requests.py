@@ -13,8 +13,8 @@ from crm_assets.privacy.statement_text import masked
 from crm_assets.settings import parse_day
 from crm_assets.tenants import Tenant
 from crm_cli.console import local, out
-from crm_cli.rights import ByOption, WhoArgument, actor_of, among, said, tenant_of, whom
-from crm_cli.session import TenantOption, open_ops
+from crm_cli.rights import ByOption, WhoArgument, among, said, whom
+from crm_cli.session import TenantOption, actor_of, open_ops, tenant_of
 
 if TYPE_CHECKING:
     from crm_assets.privacy.rights import Request

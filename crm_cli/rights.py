@@ -6,7 +6,6 @@ from the next round on.
 
 from __future__ import annotations
 
-import getpass
 import re
 import sys
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ from crm_assets.settings import Settings, load_settings, parse_day
 from crm_assets.slices import start_of_day
 from crm_assets.tenants import Tenant
 from crm_cli.console import out
-from crm_cli.session import TenantOption, fail, open_ops, single_tenant
+from crm_cli.session import TenantOption, actor_of, fail, open_ops, tenant_of
 
 if TYPE_CHECKING:
     from crm_resources.ops import Action
@@ -277,19 +276,3 @@ def said(option: str, text: str) -> str:
     if not text.strip():
         raise typer.BadParameter(f"{option} não pode ficar vazio.")
     return text.strip()
-
-
-def tenant_of(tenant: str | None) -> tuple[Settings, Tenant]:
-    """The settings, and the tenant that `--tenant` names or the only one."""
-    settings = load_settings()
-    return settings, single_tenant(settings, tenant)
-
-
-def actor_of(by: str | None) -> str:
-    """Who writes it down: the one that was named, else the user of this machine."""
-    if by:
-        return by
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return "crm"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.markup import escape
 
-from crm_assets.settings import CHECKOUT, Settings, SettingsError
+from crm_assets.settings import CHECKOUT, Settings, SettingsError, load_settings
 from crm_assets.tenants import Tenant, load_tenants
 from crm_cli.console import out, refuse, tell_round, tell_tenant
 from crm_resources.locks import Busy
@@ -36,13 +37,42 @@ def chosen_tenants(settings: Settings, slug: str | None) -> list[Tenant]:
     return [tenants[slug]]
 
 
-def single_tenant(settings: Settings, slug: str | None) -> Tenant:
-    """The tenant that `--tenant` names, or the only one."""
+def tenant_of(slug: str | None) -> tuple[Settings, Tenant]:
+    """The settings, and the tenant that `--tenant` names or the only one."""
+    settings = load_settings()
     tenants = chosen_tenants(settings, slug)
     if len(tenants) > 1:
         names = ", ".join(tenant.slug for tenant in tenants)
         raise typer.BadParameter(f"diga a empresa com --tenant; existem: {names}.")
-    return tenants[0]
+    return settings, tenants[0]
+
+
+def the_customer(found: Sequence[str]) -> str:
+    """The one customer that a text means; nobody or several are refused."""
+    if not found:
+        fail("Não existe cliente com este id, e-mail, telefone ou registro.")
+    if len(found) > 1:
+        fail(f"{len(found)} clientes respondem por isso; diga o id: {', '.join(found)}.")
+    return found[0]
+
+
+def operator() -> str | None:
+    """The user of this machine, when it knows one."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return None
+
+
+def actor_of(by: str | None) -> str:
+    """Who decides: the one that `--by` names, else the user of this machine."""
+    return by or operator() or "crm"
+
+
+def actor_by(command: str) -> str:
+    """Who has a command done, for the registers: the command, and the user of this machine."""
+    user = operator()
+    return f"{command} ({user})" if user else command
 
 
 def open_ops(settings: Settings, tenant: Tenant) -> OpsStore:

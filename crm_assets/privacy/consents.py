@@ -6,7 +6,7 @@ them what is in force. The step that writes the tables is in `silver/contacts.py
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -109,22 +109,8 @@ def opt_out_actions(
         actor: who writes it down.
         at: when.
     """
-    return [
-        Action(
-            kind=OPT_OUT,
-            idempotency_key=_once(OPT_OUT),
-            customer_id=customer_id,
-            email_key=email,
-            phone_key=phone,
-            channel=channel,
-            purpose=purpose,
-            actor=actor,
-            reason=reason,
-            at=at,
-        )
-        for email, phone in keys.one_by_one()
-        for channel in (channels or (None,))
-    ]
+    said = _Word(OPT_OUT, customer_id, purpose, actor, at, reason=reason)
+    return said.over(keys, channels or (None,))
 
 
 def consent_actions(
@@ -160,22 +146,35 @@ def consent_actions(
         "evidence": evidence,
         "given_at": given_at.isoformat(),
     }
-    return [
-        Action(
-            kind=CONSENT,
-            idempotency_key=_once(CONSENT),
-            customer_id=customer_id,
-            email_key=email,
-            phone_key=phone,
-            channel=channel,
-            purpose=purpose,
-            payload=payload,
-            actor=actor,
-            at=at,
-        )
-        for email, phone in keys.one_by_one()
-        for channel in channels
-    ]
+    said = _Word(CONSENT, customer_id, purpose, actor, at, payload=payload)
+    return said.over(keys, channels)
+
+
+@dataclass(frozen=True)
+class _Word:
+    """What somebody said, before it is told of each key and channel."""
+
+    kind: str
+    customer_id: str | None
+    purpose: str | None
+    actor: str
+    at: datetime
+    reason: str | None = None
+    payload: Mapping[str, object] | None = None
+
+    def over(self, keys: Keys, channels: Sequence[str | None]) -> list[Action]:
+        """One action per key and channel; no channel is all of them."""
+        return [
+            Action(
+                **vars(self),
+                idempotency_key=_once(self.kind),
+                email_key=email,
+                phone_key=phone,
+                channel=channel,
+            )
+            for email, phone in keys.one_by_one()
+            for channel in channels
+        ]
 
 
 def _once(kind: str) -> str:

@@ -9,6 +9,7 @@ components are pulled, never one hop.
 from __future__ import annotations
 
 from crm_assets.person_rules import Identity
+from crm_assets.silver.stewardship import APART, KEY_BLOCKED, NOT_TAKEN_BACK, TOGETHER
 from crm_resources.warehouse import Transaction
 
 MOST_CHANGED = 0.3
@@ -94,14 +95,10 @@ _SIZES = """
     SELECT (SELECT count(*) FROM silver.contact_changes),
            (SELECT count(*) FROM silver.contact_records)
 """
-_DECISIONS = """
+_DECISIONS = f"""
     CREATE OR REPLACE TEMP TABLE decisions AS
     SELECT id, kind, email_key, phone_key, payload FROM bronze.crm_actions AS taken
-    WHERE kind IN ('identity_together', 'identity_apart', 'identity_key_blocked')
-      AND NOT EXISTS (
-          SELECT 1 FROM bronze.crm_actions AS undo
-          WHERE undo.kind = 'steward_undo' AND (undo.payload->>'action')::BIGINT = taken.id
-      )
+    WHERE kind IN ('{TOGETHER}', '{APART}', '{KEY_BLOCKED}') AND {NOT_TAKEN_BACK}
 """
 _TOGETHER = """
     CREATE OR REPLACE TEMP TABLE together AS

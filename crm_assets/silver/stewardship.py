@@ -27,6 +27,14 @@ UNDO = "steward_undo"
 ACCEPTED = "identity_accepted"
 """Somebody looked at the merges that the run guard stopped, and wants them."""
 
+NOT_TAKEN_BACK = f"""
+    NOT EXISTS (
+        SELECT 1 FROM bronze.crm_actions AS undo
+        WHERE undo.kind = '{UNDO}' AND (undo.payload->>'action')::BIGINT = taken.id
+    )
+"""
+"""SQL that is true for a row `taken` of `bronze.crm_actions` that no later action takes back."""
+
 KINDS = (TOGETHER, APART, KEY_BLOCKED, PIN)
 """Decisions that hold until they are taken back."""
 

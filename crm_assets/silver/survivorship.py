@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from crm_assets.checks.silver import DECIDED_BY
 from crm_assets.person_rules import FieldRule, Survivorship
+from crm_assets.silver.stewardship import NOT_TAKEN_BACK
 from crm_resources.warehouse import Transaction
 
 CHOICES = "silver.field_choices"
@@ -291,12 +292,8 @@ _PINS = f"""
     CREATE OR REPLACE TEMP TABLE pins AS
     WITH held AS (
         SELECT ids.survivor_id AS customer_id, id, payload->>'field' AS field
-        FROM bronze.crm_actions JOIN silver.customer_ids AS ids USING (customer_id)
-        WHERE kind = 'identity_pin' AND NOT EXISTS (
-            SELECT 1 FROM bronze.crm_actions AS undo
-            WHERE undo.kind = 'steward_undo'
-              AND (undo.payload->>'action')::BIGINT = crm_actions.id
-        )
+        FROM bronze.crm_actions AS taken JOIN silver.customer_ids AS ids USING (customer_id)
+        WHERE kind = 'identity_pin' AND {NOT_TAKEN_BACK}
     )
     SELECT customer_id, field, 'acao:' || max(id) AS record_id
     FROM held {{scope}} SEMI JOIN {CHOICES} USING (customer_id)
