@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 modules=(
     crm_assets.contact
     crm_assets.automation.alerts
+    crm_assets.person_rules
     crm_assets.plan
     crm_assets.plots
     crm_assets.settings
@@ -21,9 +22,17 @@ modules=(
     crm_assets.checks.contract
     crm_assets.checks.gold
     crm_assets.checks.silver
+    crm_assets.silver.conflicts
+    crm_assets.silver.graph
     crm_assets.silver.identity
+    crm_assets.silver.ids
+    crm_assets.silver.keys
+    crm_assets.silver.pins
     crm_assets.silver.products
+    crm_assets.silver.run_guard
     crm_assets.silver.sale_rules
+    crm_assets.silver.scope
+    crm_assets.silver.stewardship
     crm_resources.hotmart.limiter
     crm_resources.hotmart.statuses
     crm_resources.hotmart.windows
@@ -37,9 +46,14 @@ tests=(
     tests/hotmart/test_hotmart_limiter.py
     tests/hotmart/test_windows.py
     tests/manychat
+    tests/silver/test_conflict*.py
     tests/silver/test_identity*.py
+    tests/silver/test_pins.py
     tests/silver/test_products.py
+    tests/silver/test_run_guard.py
     tests/silver/test_sale_*.py
+    tests/silver/test_stewardship.py
+    tests/silver/test_survivorship.py
     tests/test_alert_*.py
     tests/test_*plan.py
     tests/test_settings.py

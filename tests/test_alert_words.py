@@ -1,4 +1,4 @@
-"""The words of alerts that no incident says: a trial, a late round, and how old a reading is."""
+"""The words of alerts: a trial, a late round, the age of a reading, and what concerns people."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crm_assets.automation.alerts import age, late_detail, trial_message
+from crm_assets.automation.alerts import (
+    REQUEST_OVERDUE,
+    RUN_FAILED,
+    Situation,
+    age,
+    late_detail,
+    trial_message,
+)
 from crm_assets.settings import Environment
 from crm_assets.tenants import build_tenant_model
+from crm_resources.ops import Delivery, Incident
 
 NOW = datetime(2026, 3, 15, 12, 0, 0, 1, tzinfo=UTC)
 ACME = build_tenant_model("acme", {"name": "Acme"}, {})
@@ -47,3 +55,26 @@ def test_an_age_is_told_in_the_unit_that_says_most(ago, words):
 
 def test_what_was_never_read_has_no_age():
     assert age(NOW, None) == "nunca lida"
+
+
+def incident(kind, subject):
+    return Incident(
+        id=1, kind=kind, subject=subject, detail="sem resposta", opened_at=NOW, closed_at=None,
+        revision=1,
+    )  # fmt: skip
+
+
+def test_a_late_answer_to_a_person_says_what_to_do():
+    situation = Situation(ACME, Environment.PRD, NOW, {})
+    overdue = incident(REQUEST_OVERDUE, "pedido 3")
+    told = situation.message(Delivery(incident=overdue, channel="e-mail")).text
+    assert "Venceu o prazo de resposta do pedido 3 de um titular (LGPD)." in told
+    assert "nenhum." in told
+    assert "responda à pessoa; `uv run crm customers request list --open --tenant acme`." in told
+
+
+def test_a_failed_retention_names_its_own_command():
+    situation = Situation(ACME, Environment.PRD, NOW, {})
+    failed = incident(RUN_FAILED, "retention")
+    told = situation.message(Delivery(incident=failed, channel="e-mail")).text
+    assert "`uv run crm customers retention --tenant acme` tenta de novo" in told

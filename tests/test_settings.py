@@ -138,3 +138,19 @@ def test_any_other_day_is_refused_by_name(text):
 @pytest.mark.parametrize("text", [None, ""])
 def test_no_day_is_no_day(text):
     assert parse_day("X", text) is None
+
+
+def test_another_database_than_postgresql_is_refused_without_its_address():
+    with pytest.raises(SettingsError, match=r"CRM_OPS_URL precisa começar com") as refused:
+        settings(CRM_OPS_URL="mysql://ana:segredo@host/ops")
+    assert "segredo" not in str(refused.value)
+
+
+def test_a_file_of_decisions_is_never_left_behind_for_a_server(tmp_path):
+    there = settings(CRM_HOME=str(tmp_path))
+    file = Path(there.ops_address("acme"))
+    file.parent.mkdir(parents=True)
+    file.touch()
+    moved = settings(CRM_HOME=str(tmp_path), CRM_OPS_URL="postgresql+psycopg://host/ops")
+    with pytest.raises(SettingsError, match=r"CRM_OPS_URL está definida, mas a empresa acme"):
+        moved.ops_address("acme")
