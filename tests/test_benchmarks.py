@@ -27,6 +27,7 @@ def command(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table():
     done = command("contact", "--scale", "0.001", "--repeat", "1")
     assert done.returncode == 0, done.stderr

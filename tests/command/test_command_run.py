@@ -87,6 +87,7 @@ def test_a_dry_run_knows_files_that_were_imported_or_refused(ran):
     assert "arquivo de novo.csv: já importado" in ran("run", "--dry-run").out
 
 
+@pytest.mark.slow
 def test_only_some_stages(ran):
     said = ran("run", "--only", "manychat,refine")
     assert said.code == 0

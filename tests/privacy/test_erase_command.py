@@ -11,6 +11,8 @@ from world import SAMPLE
 
 from crm_assets.settings import CHECKOUT
 
+pytestmark = pytest.mark.slow
+
 TWO = "id;nome;email;whatsapp\n1;Rita Lima;rita@example.com;11 97777-1234\n"
 TWO += "2;Caio Lima;caio@example.com;11 97777-1234\n"
 

@@ -49,6 +49,7 @@ def only_error(done, stage="hotmart"):
     ],
     ids=lambda faults: "-".join(f"{name}" for name in faults),
 )
+@pytest.mark.slow
 def test_a_fault_that_passes_leaves_the_right_rows(small, sandbox, faults):
     faulty(sandbox, **faults)
     done = small.green("hotmart")
@@ -73,6 +74,7 @@ def test_a_fault_that_passes_leaves_the_right_rows(small, sandbox, faults):
         pytest.param("403", "não tem acesso", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_fault_that_stays_is_named_and_leaves_the_old_rows(small, sandbox, answer, cause):
     small.green("hotmart")
     before = held(small)
@@ -145,6 +147,7 @@ def test_a_refused_credential_is_named_and_never_shown(small, monkeypatch):
     assert "segredo-errado-123" not in error
 
 
+@pytest.mark.slow
 def test_a_missing_start_date_is_named_and_refine_is_done(small, sandbox):
     small.table = {**small.table, "hotmart": {}}
     done = small.round("hotmart", "refine")

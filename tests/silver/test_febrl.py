@@ -18,6 +18,8 @@ from lake import Lake
 
 from crm_assets.silver.identity import resolve
 
+pytestmark = pytest.mark.slow
+
 SETS = {
     "febrl1": ["dataset1.csv"],
     "febrl2": ["dataset2.csv"],

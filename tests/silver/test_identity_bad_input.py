@@ -12,6 +12,8 @@ from crm_assets.silver import scope
 from crm_assets.silver.identity import identify
 from crm_assets.silver.records import contact_records, raw_contacts, replace_contact_records
 
+pytestmark = pytest.mark.slow
+
 PHONE = "+5511900000001"
 E1, E2, E9 = "ana@example.com", "bia@example.com", "outra@example.com"
 FULL = pytest.mark.parametrize("full", [False, True], ids=["scoped", "full"])

@@ -14,6 +14,8 @@ from lake import Lake
 
 from crm_assets.person_rules import Identity
 
+pytestmark = pytest.mark.slow
+
 PHONE = "+5511900000001"
 PERSONAL, GENERIC, HOUSEHOLD, BLOCKED = "personal", "generic", "household", "blocked"
 

@@ -33,6 +33,8 @@ from crm_assets.resources import MIGRATIONS
 from crm_assets.silver.identity import identify
 from crm_resources.warehouse import Transaction
 
+pytestmark = pytest.mark.slow
+
 TIGHT = Identity(
     max_emails_per_phone=2, max_phones_per_email=2, max_emails=3, max_phones=3, household=True
 )

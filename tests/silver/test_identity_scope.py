@@ -16,6 +16,8 @@ from crm_assets.silver import scope
 from crm_assets.silver.identity import identify
 from crm_assets.silver.records import replace_contact_records
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STATE = {
     "xref": "FROM silver.customer_xref ORDER BY ALL",

@@ -33,6 +33,8 @@ from crm_assets.silver.survivorship import survive
 from crm_assets.tenants import build_tenant_model
 from crm_resources.warehouse import Transaction
 
+pytestmark = pytest.mark.slow
+
 OLD, NEW = {"name": "Old"}, {"name": "New", "observed_at": NOON + DAY}
 FORM, CHAT = {"name": "Form", "source": "form"}, {"name": "Chat", "source": "manychat"}
 E_A, E_B = ({"email": f"{n}@example.com", "email_key": f"{n}@example.com"} for n in "ab")
