@@ -2,13 +2,9 @@
 # Renew the exact versions in uv.toml: the newest that pyproject.toml permits.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-head=$(sed '/^constraint-dependencies/,$d' uv.toml)
-printf '%s\n' "$head" > uv.toml
+sed -i '/^constraint-dependencies/,$d' uv.toml
 rm -f uv.lock
 uv lock --quiet --upgrade
-{
-    printf 'constraint-dependencies = [\n'
-    uv export --quiet --no-hashes --no-emit-project --all-groups --no-annotate --no-header |
-        sed "s/\"/'/g; s/.*/    \"&\",/"
-    printf ']\n'
-} >> uv.toml
+pins=$(uv export --quiet --no-hashes --no-emit-project --all-groups --no-annotate --no-header |
+    sed "s/\"/'/g; s/.*/    \"&\",/")
+printf 'constraint-dependencies = [\n%s\n]\n' "$pins" >> uv.toml
