@@ -94,8 +94,17 @@ def _context(
 
 
 def _write(
-    site: Site, warehouse: Warehouse, purpose: str, tables: Any, write: Any, *_: Any
+    site: Site,
+    warehouse: Warehouse,
+    purpose: str,
+    tables: Any,
+    write: Any,
+    reconciliations: Any = (),
+    prepare: Any = None,
 ) -> Events:
-    with warehouse.write(purpose) as tx:
-        write(tx)
+    with warehouse.session(purpose) as session:
+        if prepare:
+            prepare(session.outside)
+        with session.begin() as tx:
+            write(tx)
     yield from ()

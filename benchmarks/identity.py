@@ -19,7 +19,7 @@ from benchmarks.processes import clock, measure
 from benchmarks.report import Reading, seconds, times
 
 if TYPE_CHECKING:
-    from crm_resources.warehouse import Transaction, Warehouse
+    from crm_resources.warehouse import Session, Warehouse
 
 RECORDS, ROW_BY_ROW = 10_000_000, 100_000
 CHANGES = ((100_000, 2.5), (1_000, 1.2))
@@ -103,8 +103,8 @@ def write_as_people_do(home: str) -> dict[str, Any]:
 
 def floor(home: str) -> dict[str, Any]:
     """One hash group-by and one hash join back for each kind of key (mdm.md 3.2)."""
-    with _transaction(home) as (tx, took):
-        tx.execute(_FLOOR)
+    with _session(home) as (session, took):
+        session.outside.execute(_FLOOR)
     return took
 
 
@@ -113,15 +113,15 @@ def resolve(home: str) -> dict[str, Any]:
     from crm_assets.person_rules import Identity
     from crm_assets.silver import identity as engine
 
-    with _transaction(home) as (tx, took):
-        engine.resolve(tx, Identity())
+    with _session(home) as (session, took):
+        engine.find_components(session.outside, Identity())
     return took
 
 
 def master(home: str) -> dict[str, Any]:
     """Components, ids, cross-reference, golden records and their lineage."""
-    with _transaction(home) as (tx, took):
-        _bring_up_to_date(tx, full=True)
+    with _session(home) as (session, took):
+        _bring_up_to_date(session, full=True)
     return took
 
 
@@ -129,8 +129,8 @@ def change(home: str, rows: int, changed: int) -> dict[str, Any]:
     """Give some records other keys, then bring the master up to date by what they touch."""
     with _warehouse(home).write("benchmark") as tx:
         records.change(tx, rows, changed)
-    with _transaction(home) as (tx, took):
-        _bring_up_to_date(tx, full=False)
+    with _session(home) as (session, took):
+        _bring_up_to_date(session, full=False)
     return took
 
 
@@ -140,13 +140,14 @@ def texts(home: str) -> dict[str, Any]:
 
     from crm_assets.silver.records import contact_records, raw_contacts, replace_contact_records
 
-    with _transaction(home) as (tx, took):
-        written = tx.read("FROM bronze.invented_texts")
-        raw = pl.concat([raw_contacts(tx), written], how="diagonal_relaxed")
-        del written
-        replace_contact_records(tx, contact_records(raw))
-        del raw
-        _bring_up_to_date(tx, full=True)
+    with _session(home) as (session, took):
+        with session.begin() as tx:
+            written = tx.read("FROM bronze.invented_texts")
+            raw = pl.concat([raw_contacts(tx), written], how="diagonal_relaxed")
+            del written
+            replace_contact_records(tx, contact_records(raw))
+            del raw
+        _bring_up_to_date(session, full=True)
     return took
 
 
@@ -192,18 +193,22 @@ def upsert(home: str) -> dict[str, Any]:
     return {"seconds": took, "customers": customers}
 
 
-def _bring_up_to_date(tx: Transaction, *, full: bool) -> None:
+def _bring_up_to_date(session: Session, *, full: bool) -> None:
+    """What the two steps do, each prepared before its transaction."""
     from crm_assets.person_rules import Identity, Survivorship
-    from crm_assets.silver.customers import write_customers
-    from crm_assets.silver.identity import identify
+    from crm_assets.silver.customers import store_customers
+    from crm_assets.silver.identity import resolve, store
+    from crm_assets.silver.survivorship import survive
 
-    resolution = identify(tx, Identity(), datetime.now(UTC), full=full)
-    assert resolution.scoped != full
-    if full:
-        write_customers(tx, Survivorship())
-        return
-    tx.execute(_REDONE)
-    write_customers(tx, Survivorship(), "redone")
+    resolve(session.outside, Identity(), full=full)
+    with session.begin() as tx:
+        assert store(tx, Identity(), datetime.now(UTC)).scoped != full
+    scope = None if full else "redone"
+    if scope:
+        session.outside.execute(_REDONE)
+    survive(session.outside, Survivorship(), scope)
+    with session.begin() as tx:
+        store_customers(tx, Survivorship(), scope)
 
 
 def _call(work: str, home: str, **arguments: Any) -> dict[str, Any]:
@@ -222,13 +227,12 @@ def _within(what: str, found: dict[str, Any], bar: float) -> Reading:
 
 
 @contextmanager
-def _transaction(home: str) -> Iterator[tuple[Transaction, dict[str, Any]]]:
-    """A transaction, and where the seconds until its commit are written."""
+def _session(home: str) -> Iterator[tuple[Session, dict[str, Any]]]:
+    """The warehouse, and where the seconds until all is committed are written."""
     took: dict[str, Any] = {}
-    with _warehouse(home).session("benchmark") as begin:
+    with _warehouse(home).session("benchmark") as session:
         started = clock()
-        with begin() as tx:
-            yield tx, took
+        yield session, took
         took["seconds"] = clock() - started
 
 

@@ -169,6 +169,7 @@ def table_step(
     tables: Sequence[Table],
     write: Callable[[Transaction], Mapping[str, Metadata]],
     reconciliations: Sequence[Reconciliation] = (),
+    prepare: Callable[[Transaction], None] | None = None,
 ) -> dg.AssetsDefinition:
     """An unpartitioned step of the refine job that rebuilds `tables` in one transaction.
 
@@ -178,6 +179,7 @@ def table_step(
         tables: what it writes.
         write: fills the tables; returns metadata by table name.
         reconciliations: identities checked before the commit.
+        prepare: makes temporary tables for `write`, before its transaction (`Session.outside`).
     """
 
     @dg.multi_asset(
@@ -191,7 +193,9 @@ def table_step(
         required_resource_keys=site.resource_keys("warehouse", "refine_lock"),
     )
     def step(context: dg.AssetExecutionContext) -> Events:
-        yield from commit(site, site.warehouse(context), name, tables, write, reconciliations)
+        yield from commit(
+            site, site.warehouse(context), name, tables, write, reconciliations, prepare
+        )
 
     return step
 
@@ -208,8 +212,9 @@ def commit(
     tables: Sequence[Table],
     write: Callable[[Transaction], Mapping[str, Metadata]],
     reconciliations: Sequence[Reconciliation] = (),
+    prepare: Callable[[Transaction], None] | None = None,
 ) -> Events:
-    """Write, validate, commit, report; or roll back, report and fail.
+    """Prepare, write, validate, commit, report; or roll back, report and fail.
 
     Raises:
         dg.Failure: a contract or a reconciliation is broken, or the database refused.
@@ -217,22 +222,25 @@ def commit(
     started = perf_counter()
     verdicts: dict[str, list[Verdict]] = {table.name: [] for table in tables}
     try:
-        with warehouse.write(purpose) as tx:
-            told = write(tx)
-            for table in tables:
-                verdicts[table.name].append(check_table(tx, table.name, table.contract))
-            for reconciliation in reconciliations:
-                verdicts[reconciliation.table].append(reconciliation.check(tx))
-            broken = [
-                f"{table}: {verdict.metadata.get('falhas') or verdict.name}"
-                for table, of_table in verdicts.items()
-                for verdict in of_table
-                if not verdict.passed
-            ]
-            if broken:
-                raise _Broken
-            rows = {table.name: tx.count(table.name) for table in tables}
-            ages = {table.name: newest(site, tx, table) for table in tables}
+        with warehouse.session(purpose) as session:
+            if prepare:
+                prepare(session.outside)
+            with session.begin() as tx:
+                told = write(tx)
+                for table in tables:
+                    verdicts[table.name].append(check_table(tx, table.name, table.contract))
+                for reconciliation in reconciliations:
+                    verdicts[reconciliation.table].append(reconciliation.check(tx))
+                broken = [
+                    f"{table}: {verdict.metadata.get('falhas') or verdict.name}"
+                    for table, of_table in verdicts.items()
+                    for verdict in of_table
+                    if not verdict.passed
+                ]
+                if broken:
+                    raise _Broken
+                rows = {table.name: tx.count(table.name) for table in tables}
+                ages = {table.name: newest(site, tx, table) for table in tables}
     except _Broken:
         for failed in check_results(site, verdicts).values():
             yield from failed

@@ -7,8 +7,8 @@ SQL files of the migrations folder.
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -131,6 +131,26 @@ class Transaction:
         return int(self.scalar(statement, params, **frames))
 
 
+class Session:
+    """The warehouse, held for several transactions, one after the other.
+
+    Attributes:
+        outside: runs statements between transactions, each of them one of its own: temporary
+            tables over what is committed. DuckDB reads a table that was made in the running
+            transaction with one thread only, so that large ones are better made here.
+    """
+
+    def __init__(self, connection: DuckDBPyConnection) -> None:
+        self._connection = connection
+        self.outside = Transaction(connection)
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        """Open the next transaction: committed when the block ends, else rolled back."""
+        with _transaction(self._connection):
+            yield Transaction(self._connection)
+
+
 class Warehouse(DuckDBResource):
     """The DuckDB file of one tenant: one writer at a time, across processes.
 
@@ -166,24 +186,14 @@ class Warehouse(DuckDBResource):
             NewerWarehouseError: The file has migrations this program does not know.
             BadValueError: A value did not fit its column.
         """
-        with self.session(purpose) as begin, begin() as tx:
+        with self.session(purpose) as session, session.begin() as tx:
             yield tx
 
     @contextmanager
-    def session(self, purpose: str) -> Iterator[Callable[[], AbstractContextManager[Transaction]]]:
-        """Hold the warehouse for several transactions, one after the other; as `write` otherwise.
-
-        Yields:
-            What begins the next transaction.
-        """
+    def session(self, purpose: str) -> Iterator[Session]:
+        """Hold the warehouse for several transactions; as `write` otherwise."""
         with self.get_connection(purpose) as connection:
-
-            @contextmanager
-            def begin() -> Iterator[Transaction]:
-                with _transaction(connection):
-                    yield Transaction(connection)
-
-            yield begin
+            yield Session(connection)
 
     def read(self, sql: str, params: Params = None) -> pl.DataFrame:
         """Return the rows of a SELECT, read in a short read-only transaction."""

@@ -77,14 +77,14 @@ def test_what_stands_beside_the_identity_engine_works_on_the_same_keys(tmp_path)
     """Splink finds the plain rule's people; row by row, some stay two."""
     from benchmarks import identity
     from crm_assets.person_rules import Identity
-    from crm_assets.silver.identity import resolve
+    from crm_assets.silver.identity import find_components
 
     plain = Identity(
         function_mailboxes=False, degree_cap=False, profile_limits=False, conflicts=False
     )
     identity.fill(str(tmp_path), 5_000)
     with identity._warehouse(str(tmp_path)).write("test") as tx:
-        resolve(tx, plain)
+        find_components(tx, plain)
         people = tx.scalar("SELECT count(DISTINCT component) FROM components")
     assert identity.splink(str(tmp_path))["customers"] == people
     row_by_row = identity.upsert(str(tmp_path))["customers"]

@@ -7,8 +7,7 @@ already committed are reported as materialised before the run fails (design 6).
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -52,9 +51,7 @@ from crm_resources.hotmart import (
 )
 from crm_resources.hotmart.resource import HotmartResource, MissingSetting
 from crm_resources.ops import Load
-from crm_resources.warehouse import Transaction
-
-Begin = Callable[[], AbstractContextManager[Transaction]]
+from crm_resources.warehouse import Session, Transaction
 
 REFUSED_STATUSES = "status recusados"
 """Metadata of a slice: the statuses that Hotmart did not take."""
@@ -254,17 +251,17 @@ class _SliceRun:
             return
         waiting = dict(ready)
         try:
-            with self.site.warehouse(self.context).session(self.landing.source) as begin:
+            with self.site.warehouse(self.context).session(self.landing.source) as session:
                 ops = self.site.ops(self.context)
                 tombstones = tombstones_of(self.site.settings, self.site.tenant, ops)
                 for key, read in ready.items():
-                    self._land(begin, key, read, tombstones)
+                    self._land(session, key, read, tombstones)
                     del waiting[key]
         except (KeyUnusable, *DATABASE_ERRORS) as error:
             for key in waiting:
                 self.report.fail(key, error)
 
-    def _land(self, begin: Begin, key: str, read: WindowRead, tombstones: Tombstones) -> None:
+    def _land(self, session: Session, key: str, read: WindowRead, tombstones: Tombstones) -> None:
         month = month_window(date.fromisoformat(key), zone(self.site.tenant))
         settled = self.began_at - self.landing.endpoint.staleness
         load = Load(
@@ -280,7 +277,7 @@ class _SliceRun:
             at=self.began_at,
         )
         try:
-            with begin() as tx:
+            with session.begin() as tx:
                 load, gone, erased = land(
                     tx,
                     self.landing,

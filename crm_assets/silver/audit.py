@@ -8,7 +8,7 @@ import dagster as dg
 
 from crm_assets.checks.contract import Verdict
 from crm_assets.person_rules import Identity
-from crm_assets.silver.identity import resolve
+from crm_assets.silver.identity import find_components
 from crm_assets.silver.xref import XREF
 from crm_assets.steps import Site
 from crm_resources.warehouse import Transaction
@@ -47,7 +47,7 @@ def compare(tx: Transaction, guards: Identity) -> Verdict:
     """
     if waiting := tx.scalar("SELECT count(*) FROM silver.contact_changes"):
         return Verdict(NAME, passed=True, metadata={"não comparado, registros à espera": waiting})
-    resolve(tx, guards, full=True)
+    find_components(tx, guards)
     found = tx.read(_DIFFERENCES).row(0, named=True)
     return Verdict(
         NAME,

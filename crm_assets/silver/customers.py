@@ -23,6 +23,7 @@ from crm_assets.silver.survivorship import (
     replace_lineage,
     source_rank,
     sources_sql,
+    store_choices,
     survive,
 )
 from crm_assets.steps import Metadata, Reconciliation, Site, Table, table_step
@@ -79,29 +80,26 @@ def customer_assets(site: Site) -> list[dg.AssetsDefinition]:
             [CUSTOMERS, CHOSEN],
             write=partial(_write, site),
             reconciliations=[one_winner],
+            prepare=partial(_prepare, site),
         )
     ]
 
 
+def _prepare(site: Site, tx: Transaction) -> None:
+    survive(tx, site.tenant.survivorship)
+
+
 def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
-    write_customers(tx, site.tenant.survivorship)
+    store_customers(tx, site.tenant.survivorship)
     return {CUSTOMERS.name: _told(site, tx), CHOSEN.name: _told_of_fields(tx)}
 
 
-def write_customers(tx: Transaction, rules: Survivorship, scope: str | None = None) -> None:
-    """Bring golden records and lineage up to date, all of them or those of a scope.
-
-    Args:
-        tx: a transaction.
-        rules: the tenant's survivorship.
-        scope: as of `survive`; the others keep their rows as they are.
-    """
-    survive(tx, rules, scope)
+def store_customers(tx: Transaction, rules: Survivorship, scope: str | None = None) -> None:
+    """Bring golden records and lineage to what `survive` chose, under the same rules and scope."""
+    store_choices(tx, scope)
     replace_lineage(tx)
-    within = f"SEMI JOIN {scope} USING (customer_id)" if scope else ""
-    tx.execute(_BOUGHT.format(scope=within))
+    tx.execute(_BOUGHT)
     golden = _CUSTOMERS.format(
-        scope=within,
         sources=sources_sql(),
         columns=golden_columns(),
         golden=", ".join(c for field in FIELDS.values() for c in field.columns),
@@ -165,22 +163,21 @@ _CRITERIA = f"""
 """
 _BOUGHT = """
     CREATE OR REPLACE TEMP TABLE bought AS
-    WITH audiences AS (
-        SELECT customer_id,
-               list_sort(list_distinct(flatten(list(products.audiences)))) AS slugs
-        FROM silver.sales AS sales {scope}
-        JOIN silver.products AS products USING (source, product_id)
-        WHERE is_eligible GROUP BY customer_id
+    WITH sales AS (
+        FROM silver.sales JOIN numbers USING (customer_id)
+    ), audiences AS (
+        SELECT number, list_sort(list_distinct(flatten(list(products.audiences)))) AS slugs
+        FROM sales JOIN silver.products AS products USING (source, product_id)
+        WHERE is_eligible GROUP BY number
     )
-    SELECT customer_id,
+    SELECT number,
            bool_or(is_purchase AND NOT is_refunded) AS has_purchased,
            count(DISTINCT order_id) FILTER (WHERE is_eligible AND is_new_order) AS orders,
            max(paid_at) FILTER (WHERE is_purchase) AS last_purchase_at,
            max(refunded_at) FILTER (WHERE is_own) AS last_refund_at,
            bool_or(is_disputed AND is_own) AS has_open_dispute,
            any_value(slugs) AS slugs
-    FROM silver.sales {scope} LEFT JOIN audiences USING (customer_id)
-    WHERE customer_id IS NOT NULL GROUP BY customer_id
+    FROM sales LEFT JOIN audiences USING (number) GROUP BY number
 """
 _CUSTOMERS = """
     WITH sources AS NOT MATERIALIZED ({sources}), source_sets AS (
@@ -191,35 +188,36 @@ _CUSTOMERS = """
         ) ON (met >> place) & 1 = 1
         GROUP BY met
     ), gathered AS (
-        SELECT choices.customer_id, {columns},
+        SELECT number, {columns},
                bit_or(1 << {rank}) AS met,
                count(*) FILTER (source <> 'pin') AS records,
                min(first_seen_at) AS first_seen_at,
                max(last_interaction_at) AS last_interaction_at,
                bool_or(is_own) AS is_own
-        FROM silver.field_choices AS choices {scope} JOIN sources USING (record_id)
-        GROUP BY choices.customer_id
+        FROM chosen JOIN sources USING (rid)
+        GROUP BY number
     ), contacted AS (
-        SELECT ids.survivor_id AS customer_id, max(history.occurred_at) AS last_contact_at
+        SELECT number, max(history.occurred_at) AS last_contact_at
         FROM silver.contact_history AS history
         JOIN silver.customer_ids AS ids USING (customer_id)
-        WHERE history.counts GROUP BY ids.survivor_id
+        JOIN numbers ON numbers.customer_id = ids.survivor_id
+        WHERE history.counts GROUP BY number
     ), stops AS (
         FROM silver.opt_outs WHERE coalesce(purpose, '{purpose}') = '{purpose}'
     ), refused AS (
-        SELECT customer_id, channel
+        SELECT number, channel
         FROM stops JOIN sources ON key_kind = 'email' AND key = email_key
-        JOIN silver.field_choices USING (record_id) {scope}
+        JOIN chosen USING (rid)
         UNION
-        SELECT customer_id, channel
+        SELECT number, channel
         FROM stops JOIN sources ON key_kind = 'phone' AND key = phone_key
-        JOIN silver.field_choices USING (record_id) {scope}
+        JOIN chosen USING (rid)
     ), refusing AS (
-        SELECT customer_id,
+        SELECT number,
                bool_or(channel IS NULL) AS opted_out,
                CASE WHEN opted_out THEN {channels}
                     ELSE list_sort(list(channel)) END AS blocked_channels
-        FROM refused GROUP BY customer_id
+        FROM refused GROUP BY number
     )
     SELECT customer_id, {golden},
            source_sets.source, source_sets.sources, gathered.records,
@@ -238,10 +236,11 @@ _CUSTOMERS = """
            ) AS reachable,
            gathered.is_own
     FROM gathered
+    JOIN numbers USING (number)
     JOIN source_sets USING (met)
-    LEFT JOIN bought USING (customer_id)
-    LEFT JOIN contacted USING (customer_id)
-    LEFT JOIN refusing USING (customer_id)
+    LEFT JOIN bought USING (number)
+    LEFT JOIN contacted USING (number)
+    LEFT JOIN refusing USING (number)
 """
 # Who was known 0 to 52 weeks before the end of today; without a first date, since ever. Weeks are
 # counted in microseconds, because a million instants become days slowly.

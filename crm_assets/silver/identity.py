@@ -59,8 +59,24 @@ def identify(tx: Transaction, guards: Identity, now: datetime, *, full: bool = F
     Raises:
         IdentityError: the graph did not settle; nothing may be published.
     """
-    scoped = resolve(tx, guards, full=full)
-    ids.assign_ids(tx, now)
+    resolve(tx, guards, full=full)
+    return store(tx, guards, now)
+
+
+def resolve(tx: Transaction, guards: Identity, *, full: bool = False) -> None:
+    """Find out who is one person, and which id is theirs, in temporary tables.
+
+    Raises:
+        IdentityError: the graph did not settle.
+    """
+    find_components(tx, guards, full=full)
+    ids.choose_ids(tx)
+
+
+def store(tx: Transaction, guards: Identity, now: datetime) -> Resolution:
+    """Write what `resolve` found; the records must be those that it read."""
+    scoped = scope.is_scoped(tx)
+    ids.store_ids(tx, now)
     ids.update_xref(tx, now)
     keys.store_verdicts(tx, now, scoped=scoped)
     _store_findings(tx, now, scoped=scoped)
@@ -71,13 +87,10 @@ def identify(tx: Transaction, guards: Identity, now: datetime, *, full: bool = F
     return Resolution(scoped, records, customers)
 
 
-def resolve(tx: Transaction, guards: Identity, *, full: bool = True) -> bool:
+def find_components(tx: Transaction, guards: Identity, *, full: bool = True) -> None:
     """Write temp table `components(rid, component, joined_by)` of the records in scope.
 
     A component without any e-mail or phone key is nobody and is left out (rules 2.1).
-
-    Returns:
-        Whether the scope is less than everything.
 
     Raises:
         IdentityError: the graph did not settle.
@@ -103,7 +116,6 @@ def resolve(tx: Transaction, guards: Identity, *, full: bool = True) -> bool:
     )
     for table in _DONE_WITH:
         tx.execute(f"DROP TABLE {table}")
-    return scoped
 
 
 def _separate(tx: Transaction, guards: Identity) -> None:

@@ -11,24 +11,29 @@ from datetime import datetime
 from crm_resources.warehouse import Transaction
 
 
-def assign_ids(tx: Transaction, now: datetime) -> None:
-    """Give every component its id: update `customer_ids` and log `customer_merges`.
+def choose_ids(tx: Transaction) -> None:
+    """Give every component its id, in temporary tables.
 
     A component keeps the oldest live id whose anchor it holds; a retired one comes back before a
     new one is minted; an id whose anchor record is gone follows most of its old records, or the
     customer it was merged into. Reads temp tables `nodes`, `components` and
-    `touched_customers(customer_id)`; writes `assigned(component, customer_id)`.
+    `touched_customers(customer_id)`; writes `assigned(component, customer_id)` and `next_ids`,
+    what `customer_ids` is to hold of the scope.
     """
     tx.execute(_ANCHORS)
     tx.execute(_KNOWN_IDS)
     tx.execute(_CANDIDATES)
     tx.execute(_FIRSTS)
     tx.execute(_ASSIGNED)
-    tx.execute(_NEXT_IDS, [now])
+    tx.execute(_NEXT_IDS)
     tx.execute(_LEFT_BEHIND)
+
+
+def store_ids(tx: Transaction, now: datetime) -> None:
+    """Bring `customer_ids` to the chosen ids, the new ones minted `now`; log `customer_merges`."""
     tx.execute(_LOG, [now])
     tx.execute(_FORGET_IDS)
-    tx.execute("INSERT INTO silver.customer_ids SELECT * FROM next_ids")
+    tx.execute(_STORE_IDS, [now])
 
 
 def update_xref(tx: Transaction, now: datetime) -> None:
@@ -113,7 +118,7 @@ _NEXT_IDS = """
     LEFT JOIN claimed AS own ON own.customer_id = ids.customer_id
     LEFT JOIN claimed AS heir ON heir.customer_id = ids.survivor_id
     UNION ALL
-    SELECT customer_id, anchor, ?::TIMESTAMPTZ, customer_id FROM assigned WHERE is_new
+    SELECT customer_id, anchor, NULL, customer_id FROM assigned WHERE is_new
 """
 # A new id for records that were somebody's before is a split.
 _LEFT_BEHIND = """
@@ -142,6 +147,10 @@ _LOG = """
 """
 _FORGET_IDS = """
     DELETE FROM silver.customer_ids WHERE customer_id IN (SELECT customer_id FROM known_ids)
+"""
+_STORE_IDS = """
+    INSERT INTO silver.customer_ids
+    SELECT customer_id, anchor, coalesce(minted_at, ?::TIMESTAMPTZ), survivor_id FROM next_ids
 """
 _XREF = """
     SELECT nodes.record_id, nodes.source, nodes.source_id, assigned.customer_id,

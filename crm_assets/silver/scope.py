@@ -47,7 +47,13 @@ def choose_scope(tx: Transaction, guards: Identity, *, full: bool) -> bool:
     else:
         tx.execute(_ALL_CUSTOMERS)
         tx.execute(_ALL_NODES)
+    tx.execute("CREATE OR REPLACE TEMP TABLE scope AS SELECT ? AS scoped", [scoped])
     return scoped
+
+
+def is_scoped(tx: Transaction) -> bool:
+    """Whether the scope that was chosen is less than everything."""
+    return bool(tx.scalar("SELECT scoped FROM scope"))
 
 
 def close_scope(tx: Transaction, guards: Identity) -> None:

@@ -8,6 +8,9 @@ What is kept is `silver.field_choices`: for every record of a customer, which fi
 which strategy, and where it came second. Golden records and the lineage are both read from the
 choices and the records, so that they cannot disagree. A value that a steward pinned stands there as
 one more record of its customer, `acao:<id>`, before all others.
+
+Inside the step a customer is a number and a record its row (`rid`, of a pin the negative id of its
+action): texts are only read for what is written.
 """
 
 from __future__ import annotations
@@ -71,38 +74,64 @@ RUNNER_UP = 1
 PIN = 2
 """Marks in `silver.field_choices`; a winner has the place in `DECIDED_BY` of what decided, + 2."""
 
+_DONE_WITH = ("placed", "alone", "candidates", "ties", "ranked", "best")
+"""What ten million records need the memory of, once they are chosen from."""
+
 _BITS = {"valid": 1, "source": 3, "newest": 52, "oldest": 52, "most_frequent": 20}
 _LATEST = (1 << _BITS["newest"]) - 1
 """In microseconds since 1970: the year 2112."""
 
 
 def survive(tx: Transaction, rules: Survivorship, scope: str | None = None) -> None:
-    """Choose the records that give each field: bring `silver.field_choices` up to date.
+    """Choose the records that give each field.
+
+    Writes temp tables `numbers(number, customer_id)` of the customers that were chosen for, and
+    `chosen(number, rid, ...)` with the marks of their records.
 
     Args:
-        tx: a transaction in which cross references and contact records agree.
+        tx: where cross references and contact records agree.
         rules: the tenant's strategies.
         scope: table whose column `customer_id` names the customers to redo; all without it. To be
             redone are those whose records or pins changed, and those that are no more.
     """
-    within = f"SEMI JOIN {scope} USING (customer_id)" if scope else ""
-    tx.execute(_CANDIDATES.format(scope=within, told=_told_of_candidates(rules)))
-    tx.execute(_TIES.format(alike=", ".join(["customer_id", *_compared_in_all(rules)])))
-    tx.execute(_NUMBER_TIES)
-    most_alike = tx.scalar("SELECT max(tie) FROM candidates") or 0
-    orders = {name: _Order.of(name, rules, most_alike) for name in FIELDS}
-    two = ", ".join(f"min({order.key}, 2) AS {name}" for name, order in orders.items())
-    told = ", ".join(order.decided for order in orders.values())
-    tx.execute(_BEST.format(two=two, told=told))
-    marks = ", ".join(f"{order.mark} AS {name}" for name, order in orders.items())
-    parts = ", ".join(f"NULL::UTINYINT AS {part}" for part in PINNED_PARTS)
-    chosen = _CHOICES.format(marks=f"{marks}, {parts}")
+    tx.execute(_NUMBERS.format(scope=f"SEMI JOIN {scope} USING (customer_id)" if scope else ""))
+    tx.execute(_PLACED)
+    tx.execute(_ALONE)
+    tx.execute(_CANDIDATES.format(told=_told_of_candidates(rules)))
+    tx.execute(_TIES.format(alike=", ".join(["number", *_compared_in_all(rules)])))
+    most_alike = tx.scalar("SELECT max(tie) FROM ties") or 0
+    orders = [_Order.of(name, rules, most_alike) for name in FIELDS]
+    tx.execute(_RANKED.format(keys=", ".join(f"{o.key} AS {o.name}" for o in orders)))
+    tx.execute(
+        _BEST.format(
+            two=", ".join(f"min({name}, 2) AS {name}" for name in FIELDS),
+            told=", ".join(order.decided for order in orders),
+        )
+    )
+    tx.execute(
+        _CHOSEN.format(
+            marks=", ".join(order.mark for order in orders),
+            only=", ".join(
+                f"CASE WHEN {field.present} THEN {_mark('only')}::UTINYINT END AS {name}"
+                for name, field in FIELDS.items()
+            ),
+            parts=", ".join(f"NULL::UTINYINT AS {part}" for part in PINNED_PARTS),
+        )
+    )
+    for table in _DONE_WITH:
+        tx.execute(f"DROP TABLE {table}")
+    _pin(tx)
+
+
+def store_choices(tx: Transaction, scope: str | None = None) -> None:
+    """Bring `silver.field_choices` to what `survive` chose, within the same scope."""
+    marks = ", ".join([*FIELDS, *PINNED_PARTS])
+    chosen = _CHOICES.format(marks=marks, sources=sources_sql())
     if scope is None:
         tx.replace_table(CHOICES, chosen)
     else:
         tx.execute(f"DELETE FROM {CHOICES} WHERE customer_id IN (SELECT customer_id FROM {scope})")
         tx.execute(f"INSERT INTO {CHOICES} {chosen}")
-    _pin(tx, within)
 
 
 def replace_lineage(tx: Transaction) -> None:
@@ -131,15 +160,15 @@ def sources_sql() -> str:
 
 
 def golden_columns() -> str:
-    """SELECT list of the surviving columns, over `choices` and `sources` grouped by customer."""
+    """SELECT list of the surviving columns, over `chosen` and `sources` grouped by customer."""
     parts = {column: part for part, columns in PINNED_PARTS.items() for column in columns}
 
     def survivor(name: str, column: str) -> str:
         value = f"any_value(nullif(sources.{column}, ''))"
-        won = f"{value} FILTER (choices.{name} > {RUNNER_UP})"
+        won = f"{value} FILTER (chosen.{name} > {RUNNER_UP})"
         if column not in parts:
             return f"{won} AS {column}"
-        part = f"choices.{parts[column]}"
+        part = f"chosen.{parts[column]}"
         pinned = f"{value} FILTER ({part} = {PIN})"
         return f"CASE WHEN count({part}) > 0 THEN {pinned} ELSE {won} END AS {column}"
 
@@ -148,9 +177,9 @@ def golden_columns() -> str:
     )
 
 
-def _pin(tx: Transaction, within: str) -> None:
+def _pin(tx: Transaction) -> None:
     """Put pinned values before the winners, which come second then."""
-    tx.execute(_PINS.format(scope=within))
+    tx.execute(_PINS)
     pinned = set(tx.read("SELECT DISTINCT field FROM pins")["field"])
     for name in pinned & FIELDS.keys():
         tx.execute(_STEP_BACK.format(field=name))
@@ -164,7 +193,7 @@ class _Order:
 
     Attributes:
         name: the field.
-        key: SQL of a candidate's number; null without a value, as `zero_<field>` is then.
+        key: SQL of the number by which candidates compare; null without a value.
         parts: the strategies, the first to compare first, each with the bit where it begins.
     """
 
@@ -176,7 +205,7 @@ class _Order:
     def of(cls, name: str, rules: Survivorship, most_alike: int) -> _Order:
         """The order for a field, where at most so many candidates are told apart by their ids."""
         rule: FieldRule = getattr(rules, name)
-        number, bit = "tie", most_alike.bit_length()
+        number, bit = "coalesce(tie, 0)", most_alike.bit_length()
         parts: list[tuple[str, int]] = []
         compared = [s for s in rule.strategies if s != "valid" or FIELDS[name].valid]
         width = bit + sum(_BITS[strategy] for strategy in compared)
@@ -185,7 +214,7 @@ class _Order:
             number += f" + {_compared(strategy, name, rules)}::{whole} * {1 << bit}"
             parts.insert(0, (strategy, bit))
             bit += _BITS[strategy]
-        return cls(name, f"{number} + zero_{name}", tuple(parts))
+        return cls(name, f"CASE WHEN has_{name} THEN {number} END", tuple(parts))
 
     @property
     def decided(self) -> str:
@@ -202,10 +231,9 @@ class _Order:
 
     @property
     def mark(self) -> str:
-        """SQL of a candidate's mark: what decided for a winner, second, or null."""
-        return f"""CASE WHEN best.customer_id IS NULL THEN {_mark("only")} + zero_{self.name}
-            ELSE CASE {self.key} WHEN {self.name}_first THEN {self.name}_by
-                WHEN {self.name}_second THEN {RUNNER_UP} END END::UTINYINT"""
+        """SQL of a ranked record's mark: what decided for a winner, second, or null."""
+        return f"""(CASE ranked.{self.name} WHEN {self.name}_first THEN {self.name}_by
+            WHEN {self.name}_second THEN {RUNNER_UP} END)::UTINYINT AS {self.name}"""
 
 
 def _compared(strategy: str, name: str, rules: Survivorship) -> str:
@@ -236,12 +264,12 @@ def source_rank(order: Sequence[str]) -> str:
 def _told_of_candidates(rules: Survivorship) -> str:
     told = []
     for name, field in FIELDS.items():
-        told.append(f"CASE WHEN {field.present} THEN 0::UTINYINT END AS zero_{name}")
+        told.append(f"coalesce({field.present}, false) AS has_{name}")
         told.append(f"{source_rank(rules.source_order(getattr(rules, name)))} AS rank_{name}")
         if field.valid:
             told.append(f"NOT ({field.valid}) AS invalid_{name}")
         if "most_frequent" in getattr(rules, name).strategies:
-            told.append(f"count(*) OVER (PARTITION BY customer_id, {field.value}) AS copies_{name}")
+            told.append(f"count(*) OVER (PARTITION BY number, {field.value}) AS copies_{name}")
     return ", ".join(told)
 
 
@@ -253,67 +281,86 @@ def _compared_in_all(rules: Survivorship) -> list[str]:
     return ["source"] * by_source + ["instant"] * by_time
 
 
-_CANDIDATES = f"""
-    CREATE OR REPLACE TEMP TABLE candidates AS
-    SELECT customer_id, record_id, source,
-           least(greatest(epoch_us(observed_at), 0), {_LATEST}) AS instant,
-           0::UINTEGER AS tie, {{told}}
+_NUMBERS = """
+    CREATE OR REPLACE TEMP TABLE numbers AS
+    SELECT rowid AS number, customer_id FROM silver.customer_ids {scope}
+    WHERE survivor_id = customer_id
+"""
+_PLACED = """
+    CREATE OR REPLACE TEMP TABLE placed AS
+    SELECT records.rowid AS rid, number
     FROM silver.contact_records AS records
     JOIN (
-        SELECT record_id, customer_id FROM silver.customer_xref {{scope}} WHERE valid_to IS NULL
+        SELECT record_id, customer_id FROM silver.customer_xref WHERE valid_to IS NULL
     ) USING (record_id)
+    JOIN numbers USING (customer_id)
+"""
+_ALONE = """
+    CREATE OR REPLACE TEMP TABLE alone AS
+    SELECT number, any_value(rid) AS rid FROM placed GROUP BY number HAVING count(*) = 1
+"""
+_CANDIDATES = f"""
+    CREATE OR REPLACE TEMP TABLE candidates AS
+    SELECT number, rid, source,
+           least(greatest(epoch_us(observed_at), 0), {_LATEST}) AS instant, {{told}}
+    FROM silver.contact_records AS records
+    JOIN (FROM placed ANTI JOIN alone USING (number)) AS shared ON shared.rid = records.rowid
 """
 # Only records that no strategy may tell apart need a number by their ids.
 _TIES = """
     CREATE OR REPLACE TEMP TABLE ties AS
-    SELECT record_id, row_number() OVER (PARTITION BY {alike} ORDER BY record_id) AS tie
-    FROM candidates
-    SEMI JOIN (SELECT {alike} FROM candidates GROUP BY ALL HAVING count(*) > 1) USING ({alike})
+    SELECT rid, row_number() OVER (PARTITION BY {alike} ORDER BY record_id) AS tie
+    FROM (
+        FROM candidates
+        SEMI JOIN (SELECT {alike} FROM candidates GROUP BY ALL HAVING count(*) > 1) USING ({alike})
+    )
+    JOIN (SELECT rowid AS rid, record_id FROM silver.contact_records) USING (rid)
 """
-_NUMBER_TIES = """
-    UPDATE candidates SET tie = ties.tie FROM ties WHERE candidates.record_id = ties.record_id
+_RANKED = """
+    CREATE OR REPLACE TEMP TABLE ranked AS
+    SELECT number, rid, {keys} FROM candidates LEFT JOIN ties USING (rid)
 """
 _BEST = """
     CREATE OR REPLACE TEMP TABLE best AS
-    SELECT customer_id, {told} FROM (
-        SELECT customer_id, {two} FROM candidates
-        SEMI JOIN (
-            SELECT customer_id FROM candidates GROUP BY customer_id HAVING count(*) > 1
-        ) USING (customer_id)
-        GROUP BY customer_id
-    )
+    SELECT number, {told} FROM (SELECT number, {two} FROM ranked GROUP BY number)
+"""
+_CHOSEN = """
+    CREATE OR REPLACE TEMP TABLE chosen AS
+    SELECT number, rid, {marks}, {parts} FROM ranked JOIN best USING (number)
+    UNION ALL
+    SELECT number, rid, {only}, {parts}
+    FROM alone JOIN silver.contact_records AS records ON records.rowid = rid
 """
 _CHOICES = """
-    SELECT candidates.customer_id, record_id, {marks}
-    FROM candidates LEFT JOIN best USING (customer_id)
+    SELECT customer_id, record_id, {marks}
+    FROM chosen JOIN numbers USING (number)
+    JOIN (SELECT rid, record_id FROM ({sources})) USING (rid)
 """
 # The newest pin of a field holds that nobody took back; ids are those of today.
 _PINS = f"""
     CREATE OR REPLACE TEMP TABLE pins AS
-    WITH held AS (
-        SELECT ids.survivor_id AS customer_id, id, payload->>'field' AS field
-        FROM bronze.crm_actions AS taken JOIN silver.customer_ids AS ids USING (customer_id)
-        WHERE kind = 'identity_pin' AND {NOT_TAKEN_BACK}
-    )
-    SELECT customer_id, field, 'acao:' || max(id) AS record_id
-    FROM held {{scope}} SEMI JOIN {CHOICES} USING (customer_id)
-    GROUP BY customer_id, field
+    SELECT number, payload->>'field' AS field, -max(id) AS rid
+    FROM bronze.crm_actions AS taken
+    JOIN (SELECT customer_id, survivor_id FROM silver.customer_ids) AS ids USING (customer_id)
+    JOIN numbers ON numbers.customer_id = survivor_id
+    WHERE kind = 'identity_pin' AND {NOT_TAKEN_BACK}
+    GROUP BY ALL
 """
 _STEP_BACK = f"""
-    UPDATE {CHOICES} SET {{field}} = CASE WHEN {{field}} > {RUNNER_UP} THEN {RUNNER_UP} END
-    WHERE customer_id IN (SELECT customer_id FROM pins WHERE field = '{{field}}')
+    UPDATE chosen SET {{field}} = CASE WHEN {{field}} > {RUNNER_UP} THEN {RUNNER_UP} END
+    WHERE number IN (SELECT number FROM pins WHERE field = '{{field}}')
 """
 _PUT_BEFORE = f"""
-    INSERT INTO {CHOICES} BY NAME
-    SELECT customer_id, record_id, {PIN} AS {{field}} FROM pins WHERE field = '{{field}}'
+    INSERT INTO chosen BY NAME
+    SELECT number, rid, {PIN} AS {{field}} FROM pins WHERE field = '{{field}}'
 """
 _SOURCES = """
-    SELECT record_id, source, source_id, observed_at, {columns},
+    SELECT rowid AS rid, record_id, source, source_id, observed_at, {columns},
            email_key, coalesce(phone_key, phone) AS phone_key, first_seen_at,
            last_interaction_at, is_own
     FROM silver.contact_records
     UNION ALL BY NAME
-    SELECT 'acao:' || id AS record_id, 'pin' AS source, id::VARCHAR AS source_id,
+    SELECT -id AS rid, 'acao:' || id AS record_id, 'pin' AS source, id::VARCHAR AS source_id,
            occurred_at AS observed_at, {pinned}, email AS email_key, phone AS phone_key
     FROM bronze.crm_actions WHERE kind = 'identity_pin'
 """

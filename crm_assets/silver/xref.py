@@ -16,7 +16,7 @@ from crm_assets.checks.silver import (
 )
 from crm_assets.plots import stacked_bars
 from crm_assets.silver import run_guard
-from crm_assets.silver.identity import identify
+from crm_assets.silver.identity import resolve, store
 from crm_assets.steps import Metadata, Reconciliation, Site, Table, table_step
 from crm_resources.warehouse import Transaction
 
@@ -82,13 +82,18 @@ def xref_assets(site: Site) -> list[dg.AssetsDefinition]:
             [XREF, IDS, MERGES, KEY_STATUS, FINDINGS],
             write=partial(_write, site),
             reconciliations=reconciliations,
+            prepare=partial(_prepare, site),
         )
     ]
 
 
+def _prepare(site: Site, tx: Transaction) -> None:
+    resolve(tx, site.tenant.identity)
+
+
 def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
     now = site.settings.now()
-    resolution = identify(tx, site.tenant.identity, now)
+    resolution = store(tx, site.tenant.identity, now)
     customers, largest = tx.read(_CUSTOMERS).row(0)
     events = tx.read(
         f"SELECT event, count(*) FROM {MERGES.name} WHERE occurred_at = ? GROUP BY ALL ORDER BY 1",

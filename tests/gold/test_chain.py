@@ -64,10 +64,12 @@ class Company(Lake):
         tenant = site(now)
         for step in (
             records._write,
+            xref._prepare,
             xref._write,
             sales._write_sales,
             sales._write_products,
             contacts._write,
+            customers._prepare,
             customers._write,
         ):
             step(tenant, self.tx)

@@ -102,8 +102,8 @@ def house(tmp_path_factory):
         log = ops.actions().rename({"at": "occurred_at"})
         tx.append("bronze.crm_actions", log)
         for step in (
-            records._write, xref._write, sales._write_sales, sales._write_products,
-            contacts._write, customers._write,
+            records._write, xref._prepare, xref._write, sales._write_sales, sales._write_products,
+            contacts._write, customers._prepare, customers._write,
         ):  # fmt: skip
             step(place, tx)
     house = House(place, ops)

@@ -25,7 +25,9 @@ from crm_assets.checks.silver import (
     Sales,
 )
 from crm_assets.person_rules import FieldRule, Survivorship
-from crm_assets.silver.customers import _one_winner, _write
+from crm_assets.silver.customers import _one_winner, _prepare, _write, store_customers
+from crm_assets.silver.survivorship import survive
+from crm_resources.warehouse import Transaction
 
 DAY = timedelta(days=1)
 KEPT: tuple[tuple[str, type[Contract]], ...] = (
@@ -142,9 +144,17 @@ def master(
     lake.put("silver.opt_outs", OptOuts, *opt_outs)
     for number, customer, payload in pins:
         act(lake, number, "identity_pin", customer, **payload)
-    lake.told = _write(site(survivorship=dict(survivorship or {})), lake.tx)
+    tenant = site(survivorship=dict(survivorship or {}))
+    _prepare(tenant, lake.tx)
+    lake.told = _write(tenant, lake.tx)
     check(lake)
     return lake
+
+
+def write_customers(tx: Transaction, rules: Survivorship, scope: str | None = None) -> None:
+    """What the step does, of all customers or of those that changed."""
+    survive(tx, rules, scope)
+    store_customers(tx, rules, scope)
 
 
 def check(lake: Lake) -> None:

@@ -9,7 +9,7 @@ import pytest
 from golden_samples import DAY, golden, master
 from lake import NOON, cus, site
 
-from crm_assets.silver.customers import _write
+from crm_assets.silver.customers import _prepare, _write
 
 
 def sale(**fields):
@@ -160,6 +160,7 @@ def test_first_seen_and_last_interaction_span_all_records():
 def test_only_open_cross_references_count():
     lake = master([{"name": "Ana"}, {"name": "Bia", "observed_at": NOON + DAY}])
     lake.tx.execute("UPDATE silver.customer_xref SET valid_to = now() WHERE record_id = 'r1'")
+    _prepare(site(), lake.tx)
     _write(site(), lake.tx)
     assert lake.column("SELECT name FROM silver.customers") == ["Ana"]
 

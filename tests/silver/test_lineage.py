@@ -6,12 +6,21 @@ from datetime import UTC
 from hashlib import md5
 
 import duckdb
-from golden_samples import DAY, TOLD_BY, fill, fresh, lineage_of, master, raw_records
+from golden_samples import (
+    DAY,
+    TOLD_BY,
+    fill,
+    fresh,
+    lineage_of,
+    master,
+    raw_records,
+    write_customers,
+)
 from hypothesis import given
 from lake import NOON, cus, random_cases, site
 
 from crm_assets.person_rules import Survivorship
-from crm_assets.silver.customers import _write, write_customers
+from crm_assets.silver.customers import _prepare, _write
 from crm_assets.silver.survivorship import FIELDS
 
 
@@ -80,6 +89,7 @@ def test_a_field_won_twice_or_by_a_stranger_is_found():
 
     lake.tx.execute("UPDATE silver.field_choices SET name = 5")
     assert _one_winner(lake.tx).metadata["clientes com campo de dois registros"] == 1
+    _prepare(site(), lake.tx)
     _write(site(), lake.tx)
     lake.tx.execute("UPDATE silver.customer_xref SET valid_to = now() WHERE record_id = 'r0'")
     verdict = _one_winner(lake.tx)

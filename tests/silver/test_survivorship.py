@@ -20,6 +20,7 @@ from golden_samples import (
     raw_records,
     redirect,
     rules,
+    write_customers,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,8 +29,8 @@ from lake import NOON, cus, random_cases, site
 from crm_assets.checks.silver import SOURCES
 from crm_assets.person_rules import Survivorship
 from crm_assets.settings import SettingsError
-from crm_assets.silver.customers import _write, write_customers
-from crm_assets.silver.survivorship import survive
+from crm_assets.silver.customers import _prepare, _write
+from crm_assets.silver.survivorship import store_choices, survive
 from crm_assets.tenants import build_tenant_model
 from crm_resources.warehouse import Transaction
 
@@ -218,6 +219,7 @@ def test_the_newest_pin_that_nobody_took_back_holds():
     assert lake.column("SELECT name FROM silver.customers") == ["Ana 3"]
     for number, shown in ((3, "Ana 2"), (1, "Ana 2"), (2, "Bia")):
         act(lake, 10 + number, "steward_undo", action=number)
+        _prepare(site(), lake.tx)
         _write(site(), lake.tx)
         check(lake)
         assert lake.column("SELECT name FROM silver.customers") == [shown]
@@ -357,12 +359,16 @@ def choices_of(threads: int, seed: int) -> list[tuple]:
             "(source_id[2:]::INTEGER % 2000) AS customer_id, NULL::TIMESTAMPTZ AS valid_to "
             "FROM silver.contact_records"
         )
-        tx.execute("CREATE TABLE silver.customer_ids (customer_id VARCHAR, survivor_id VARCHAR)")
+        tx.execute(
+            "CREATE TABLE silver.customer_ids AS SELECT DISTINCT customer_id, "
+            "customer_id AS survivor_id FROM silver.customer_xref"
+        )
         tx.execute(
             "CREATE TABLE bronze.crm_actions (id BIGINT, kind VARCHAR, customer_id VARCHAR, "
             "payload VARCHAR, occurred_at TIMESTAMPTZ)"
         )
         survive(tx, Survivorship())
+        store_choices(tx)
         return tx.read("FROM silver.field_choices ORDER BY record_id").rows()
 
 

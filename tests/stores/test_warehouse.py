@@ -87,13 +87,13 @@ def test_the_last_write_of_every_slice_is_what_is_there(warehouse, writes):
 
 
 def test_each_transaction_of_a_session_stands_for_itself(warehouse):
-    with warehouse.session("teste") as begin:
-        with begin() as tx:
+    with warehouse.session("teste") as session:
+        with session.begin() as tx:
             tx.append("bronze.sales", sales("a", 1))
-        with suppress(ZeroDivisionError), begin() as tx:
+        with suppress(ZeroDivisionError), session.begin() as tx:
             tx.append("bronze.sales", sales("b", 2))
             raise ZeroDivisionError
-        with begin() as tx:
+        with session.begin() as tx:
             tx.append("bronze.sales", sales("c", 3))
     assert stored(warehouse) == [("a", 1), ("c", 3)]
 
