@@ -221,7 +221,24 @@ LABELS = {
 TECHNICAL = {"raw", "run_id", "source_key", "value_hash", "key_hash", "action_id"}
 """Columns that say nothing to a person, or the same again; JSON has them."""
 
-_WORDS = {"granted": "permitido", "revoked": "recusado"}
+_WORDS = {
+    "granted": "permitido",
+    "revoked": "recusado",
+    "opt_out": "pedido para não ser contatado",
+    "consent": "consentimento",
+    "batch_selected": "escolha para o lote do dia",
+    "batch_delivered": "contato pelo lote do dia",
+    "identity_together": "registros que são da mesma pessoa",
+    "identity_apart": "registros que não são da mesma pessoa",
+    "identity_key_blocked": "e-mail ou telefone que não une ninguém",
+    "identity_pin": "valor fixado por pessoa",
+    "steward_undo": "decisão desfeita",
+    "customer_erased": "dados apagados",
+    "access_block": "acesso bloqueado por pessoa",
+    "access_release": "acesso liberado por pessoa",
+    "subscription_cancel_requested": "cancelamento de assinatura pedido",
+    "subscription_reactivate_requested": "reativação de assinatura pedida",
+}
 
 
 def as_text(told: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ read from `silver.key_status`; what is told here is what one customer's own reco
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,7 +166,8 @@ def read_profile(tx: Transaction, customer_id: str) -> Profile:
     refs = list(dict.fromkeys(record["ref"] for record in records))
     findings = tx.read(_FINDINGS, [customer_id]).to_dicts()
     log = tx.read("FROM bronze.crm_actions ORDER BY id").rename({"occurred_at": "at"})
-    held = [d for d in in_force(decisions(log)) if _concerns(d, customer_id, refs, records)]
+    ids = set(tx.read(_IDS, [customer_id])["customer_id"])
+    held = [d for d in in_force(decisions(log)) if _concerns(d, ids, refs, records)]
     joined = joins(
         records,
         _statuses(tx, records),
@@ -206,12 +207,12 @@ def _joins_of(
 
 
 def _concerns(
-    decision: Decision, customer_id: str, refs: Sequence[str], records: Sequence[Row]
+    decision: Decision, ids: Collection[str], refs: Sequence[str], records: Sequence[Row]
 ) -> bool:
     named = {*decision.records, *decision.others}
     keys = {record[f"{kind}_key"] for record in records for kind in KEY_NAMES}
     return (
-        decision.customer_id == customer_id
+        decision.customer_id in ids
         or not named.isdisjoint(refs)
         or (decision.key is not None and decision.key in keys)
     )
@@ -256,6 +257,7 @@ _RECORDS = """
     WHERE xref.valid_to IS NULL AND xref.customer_id = ?
     ORDER BY observed_at, record_id
 """
+_IDS = "SELECT customer_id FROM silver.customer_ids WHERE survivor_id = ?"
 _STATUSES = """
     SELECT kind, key, status FROM silver.key_status
     WHERE status <> 'personal' AND key IN (SELECT unnest(?::VARCHAR[]))

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -232,10 +233,9 @@ def check(new: Decision, held: Sequence[Decision], people: Mapping[str, str] | N
         links += _members(people or {})
     for decision in rules:
         if decision.kind == APART and (path := _path(decision.records, decision.others, links)):
-            number = f" (decisão {decision.id})" if decision.id else ""
             raise Contradiction(
-                f"Contradição: {' = '.join(path)} ≠ {path[0]}{number}; desfaça uma das decisões "
-                "com `crm customers undo` ou nomeie outros registros."
+                f"Contradição: {' = '.join(path)} ≠ {path[0]}{_numbers(decision, path, rules)}; "
+                "desfaça uma das decisões com `crm customers undo` ou nomeie outros registros."
             )
 
 
@@ -265,6 +265,21 @@ def _members(people: Mapping[str, str]) -> list[set[str]]:
     for record, customer in people.items():
         members.setdefault(customer, set()).add(record)
     return list(members.values())
+
+
+def _numbers(apart: Decision, path: Sequence[str], rules: Sequence[Decision]) -> str:
+    """The decisions, taken before, that a contradiction comes from."""
+    joining = [
+        decision
+        for decision in rules
+        if decision.kind == TOGETHER
+        and any(set(step) <= set(decision.records) for step in pairwise(path))
+    ]
+    taken = sorted(decision.id for decision in (apart, *joining) if decision.id)
+    if not taken:
+        return ""
+    *first, last = map(str, taken)
+    return f" (decisões {', '.join(first)} e {last})" if first else f" (decisão {last})"
 
 
 def _path(

@@ -245,6 +245,33 @@ def test_a_profile_tells_records_origins_history_findings_and_decisions(lake):
     assert read_profile(lake.tx, cus(9)).records == []
 
 
+def test_a_pin_of_an_id_that_was_merged_is_told_of_who_answers_for_it(lake):
+    lake.put(
+        "silver.contact_records", ContactRecords, stored(1, email_key="ana@example.com", name="Ana")
+    )
+    identify(lake.tx, Identity(), NOW, full=True)
+    customer = lake.value("SELECT any_value(customer_id) FROM silver.customer_xref")
+    lake.tx.execute(
+        "INSERT INTO silver.customer_ids VALUES (?, 'form:0', now(), ?)", [cus(7), customer]
+    )
+    lake.bronze(
+        "bronze.crm_actions",
+        {
+            "id": 9,
+            "kind": "identity_pin",
+            "idempotency_key": "k",
+            "customer_id": cus(7),
+            "payload": '{"field": "name", "value": "Ana Souza"}',
+            "actor": "bia",
+            "reason": "ela disse",
+            "occurred_at": NOW,
+        },
+    )
+    lake.put("silver.customers", Customers)
+    lake.put("silver.customer_lineage", CustomerLineage)
+    assert [decision.id for decision in read_profile(lake.tx, customer).decisions] == [9]
+
+
 def test_a_quarantined_profile_is_not_explained_by_its_phones(lake):
     lake.put(
         "silver.contact_records",

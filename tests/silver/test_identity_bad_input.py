@@ -7,6 +7,8 @@ import pytest
 from identity_oracle import UNGUARDED, check_invariants, put_frame, record, run
 from lake import NOON, Lake
 
+from crm_assets.checks.contract import failures_by_sql
+from crm_assets.checks.silver import ContactRecords, CustomerIds
 from crm_assets.person_rules import Identity
 from crm_assets.silver import scope
 from crm_assets.silver.identity import identify
@@ -37,6 +39,15 @@ def test_records_of_one_source_id_are_one_person_in_any_order():
             customers = run(Lake(), order, guards=guards)
             assert customers["a"] == customers["b"] == customers["c"]
             assert customers["d"] != customers["a"], "an id counts inside its source only"
+
+
+def test_two_people_of_one_source_id_that_is_no_key_break_the_contract():
+    """The records step gives every such record an id of its own; if it ever fails to, no commit."""
+    lake = Lake()
+    twice = (record("a", E1), {**record("b", E2), "source_id": "a"})
+    lake.put("silver.contact_records", ContactRecords, *twice)
+    identify(lake.tx, UNGUARDED, NOON)
+    assert failures_by_sql(lake.tx, "silver.customer_ids", CustomerIds)
 
 
 @FULL

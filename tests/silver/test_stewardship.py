@@ -129,6 +129,11 @@ CYCLES = [
         together("manychat:2", "form:3"),
         "hotmart:1 = manychat:2 = form:3 ≠ hotmart:1 (decisão 5);",
     ),
+    (
+        [together("hotmart:1", "manychat:2", id=3), together("manychat:2", "form:3", id=8)],
+        apart(["hotmart:1"], ["form:3"]),
+        "hotmart:1 = manychat:2 = form:3 ≠ hotmart:1 (decisões 3 e 8);",
+    ),
     ([], apart(["hotmart:1", "form:3"], ["form:3"]), "form:3 ≠ form:3"),
     ([], together("form:1", "form:2"), None),
     ([apart(["form:1"], ["form:2"])], together("form:1", "form:3"), None),
