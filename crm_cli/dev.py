@@ -1,4 +1,4 @@
-"""`crm dev`: the server that stays up, with Dagster's web UI, schedules and sensors."""
+"""`crm dev`: what stays up: Dagster's web UI, schedules and sensors, and the receiver."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from crm_assets.settings import CHECKOUT, load_settings
 from crm_cli.console import out
+from crm_cli.serve import WEB_PORT, refuse_busy_port
 from crm_cli.session import chosen_tenants, prepare_instance
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -23,15 +24,20 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def dev(
     port: Annotated[int, typer.Option(help="Porta da interface do Dagster.")] = 3000,
+    web_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Porta de `crm serve`; 0 não o abre.")
+    ] = WEB_PORT,
 ) -> None:
-    """Abre a interface do Dagster e liga agendas e sensores, até Ctrl+C.
+    """Abre a interface do Dagster e o recebedor, liga agendas e sensores, até Ctrl+C.
 
-    Exemplo: crm dev --port 3000
+    Exemplo: crm dev --port 3000 --web-port 3333
     """
     from crm_assets.automation.alerts import next_due
 
     settings = load_settings()
     tenants = chosen_tenants(settings, None)
+    if web_port:
+        refuse_busy_port("127.0.0.1", web_port, "--web-port")
     prepare_instance(settings, tenants)
     out.print(f"Interface em http://127.0.0.1:{port} (ambiente {settings.environment}).")
     for one in tenants:
@@ -48,11 +54,22 @@ def dev(
             cwd=settings.dagster_home,
             start_new_session=True,
         )
+        web = _web(web_port) if web_port else None
         try:
             sys.exit(process.wait())
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
             process.wait()
+        finally:
+            if web is not None:
+                web.send_signal(signal.SIGTERM)
+                web.wait()
+
+
+def _web(port: int) -> subprocess.Popen[bytes]:
+    """The receiver, in a process of its own."""
+    command = [sys.executable, "-m", "crm_cli", "serve", "--port", str(port)]
+    return subprocess.Popen(command, start_new_session=True)  # noqa: S603
 
 
 @contextmanager

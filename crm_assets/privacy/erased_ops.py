@@ -6,8 +6,9 @@ in them goes, and the person's ids become the one that their sales go on under. 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crm_assets.privacy.scrub import ERASED, HIDDEN
@@ -31,15 +32,25 @@ TABLES = {
     "incidents": ("subject", "detail"),
     "deliveries": ("reason",),
     "tombstones": (),
+    "inbox": ("body", "error"),
+    "refusals": (),
 }  # fmt: skip
 """Every table of the store, with the columns that can speak of a person."""
+
+_SOMEBODY = {"buyer", "subscriber", "user", "shopper", "address", "delivery"}
+"""Parts of an event that tell of its person; only a subscriber's code is of the subscription."""
+
+_OF_SOMEBODY = re.compile(r"email|name|first_name|last_name|doc|doc_type|(phone|address).*")
+"""The same as fields of the old, flat format."""
+
+_FISCAL = {"event", "data", "product", "purchase", "subscription", "transaction"}
+"""An event that has none of these is a contact, of which nothing stays."""
 
 
 def forget_ops(
     ops: OpsStore,
     texts: Sequence[str],
-    renamed: Sequence[str],
-    surrogate: str,
+    renamed: Mapping[str, str],
     *,
     dry_run: bool = False,
 ) -> dict[str, int]:
@@ -48,8 +59,7 @@ def forget_ops(
     Args:
         ops: the tenant's store.
         texts: what a search for the person looks for, in lower case.
-        renamed: the person's customer ids, when nothing of them stays.
-        surrogate: the id that takes their place.
+        renamed: the person's customer ids of which nothing stays, and what takes their place.
         dry_run: only count.
     """
     counts = {}
@@ -60,7 +70,7 @@ def forget_ops(
         changes = {
             row["id"]: values
             for row in ops.rows_mentioning(table, [*texts, *renamed])
-            if (values := _cleaned(table, row, pattern, renamed, surrogate))
+            if (values := _cleaned(table, row, pattern, renamed))
         }
         if changes:
             counts[f"operações: {table}"] = len(changes)
@@ -69,16 +79,18 @@ def forget_ops(
     return counts
 
 
-def _cleaned(
-    table: str, row: Row, pattern: re.Pattern[str], renamed: Sequence[str], surrogate: str
-) -> Row:
+def _cleaned(table: str, row: Row, pattern: re.Pattern[str], renamed: Mapping[str, str]) -> Row:
     """The columns of a row that change, with their new values."""
     if row.get("kind") == ERASED:
         return {}
     values: Row = {}
     for name in TABLES[table]:
-        held = row[name]
-        new = without(_renamed(held, renamed, surrogate), pattern)
+        held: Any = row[name]
+        new: Any = (
+            _posted_without(held, pattern)
+            if name == "body"
+            else without(_renamed(held, renamed), pattern)
+        )
         if new is GONE:
             word = f"apagado:{row['id']}" if name == "idempotency_key" else HIDDEN
             new = None if name in EMPTIED else word
@@ -106,14 +118,46 @@ def without(value: Any, pattern: re.Pattern[str]) -> Any:
     return value
 
 
-def _renamed(value: Any, renamed: Sequence[str], surrogate: str) -> Any:
-    """A value of JSON with the new id wherever an old one stands."""
+def _posted_without(body: str, pattern: re.Pattern[str]) -> str:
+    """What was posted to us of a person, without the person; the facts of the sale stay."""
+    try:
+        posted = json.loads(body)
+    except (ValueError, RecursionError):
+        return HIDDEN if pattern.search(body.casefold()) else body
+    kept = without(posted, pattern)
+    if kept == posted:
+        return body
+    if not isinstance(kept, dict) or not _FISCAL & kept.keys():
+        return "{}"
+    left = json.dumps(_unpeopled(kept, is_flat="data" not in kept), ensure_ascii=False)
+    return left.encode("utf-8", "replace").decode()
+
+
+def _unpeopled(value: Any, *, is_flat: bool = False) -> Any:
+    """A value of JSON without the parts that tell of a person."""
+    if isinstance(value, list):
+        return [_unpeopled(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    subscriber = value.get("subscriber")
+    kept = {
+        key: _unpeopled(one)
+        for key, one in value.items()
+        if key not in _SOMEBODY and not (is_flat and _OF_SOMEBODY.fullmatch(key))
+    }
+    if isinstance(subscriber, dict) and "code" in subscriber:
+        kept["subscriber"] = {"code": subscriber["code"]}
+    return kept
+
+
+def _renamed(value: Any, renamed: Mapping[str, str]) -> Any:
+    """A value of JSON with the new ids wherever old ones stand."""
     if isinstance(value, str):
-        for old in renamed:
-            value = value.replace(old, surrogate)
+        for old, new in renamed.items():
+            value = value.replace(old, new)
         return value
     if isinstance(value, dict):
-        return {key: _renamed(one, renamed, surrogate) for key, one in value.items()}
+        return {key: _renamed(one, renamed) for key, one in value.items()}
     if isinstance(value, list):
-        return [_renamed(one, renamed, surrogate) for one in value]
+        return [_renamed(one, renamed) for one in value]
     return value

@@ -3,23 +3,38 @@
 Nothing here imports Dagster but `resource`, so that the web app starts fast.
 """
 
+from crm_resources.ops.inbox import Outcome
 from crm_resources.ops.store import (
     BadRecordError,
     NewerStoreError,
     OpsStore,
     StoreUnavailableError,
 )
-from crm_resources.ops.tables import Action, Delivery, ExportRecord, Incident, Load, LoadStatus
+from crm_resources.ops.tables import (
+    Action,
+    Delivery,
+    EventState,
+    ExportRecord,
+    InboxEvent,
+    Incident,
+    Load,
+    LoadStatus,
+    Refusal,
+)
 
 __all__ = [
     "Action",
     "BadRecordError",
     "Delivery",
+    "EventState",
     "ExportRecord",
+    "InboxEvent",
     "Incident",
     "Load",
     "LoadStatus",
     "NewerStoreError",
     "OpsStore",
+    "Outcome",
+    "Refusal",
     "StoreUnavailableError",
 ]

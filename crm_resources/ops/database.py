@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import (
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     NullPool,
+    QueuePool,
     RowMapping,
     Select,
     Table,
@@ -38,6 +40,8 @@ from crm_resources.ops.faults import BUSY_SECONDS, StoreUnavailableError, explai
 MIGRATIONS = Path(__file__).with_name("migrations")
 POSTGRES = "postgresql+psycopg"
 _ENCODINGS = {"UTF8", "SQL_ASCII"}
+_UPGRADING = Lock()
+"""Alembic works for one thread of a process at a time."""
 
 _CONNECTION: dict[str, str | int | None] = {
     "application_name": "crm",
@@ -61,24 +65,26 @@ class Database:
     go in aware and come out in UTC.
     """
 
-    def __init__(self, url_or_path: str | Path, tenant: str) -> None:
+    def __init__(self, url_or_path: str | Path, tenant: str, *, lasting: bool = False) -> None:
         """Open the store, created or upgraded to this program's version.
 
         Args:
             url_or_path: Path of the SQLite file, or an SQLAlchemy address
                 (`postgresql+psycopg://…`).
             tenant: Name of the tenant in this store; no row of another is ever seen.
+            lasting: Keep an SQLite file open between transactions, for a process that writes all
+                the time. Nobody may put another file in its place meanwhile.
 
         Raises:
             NewerStoreError: The database has migrations this program does not know.
             StoreUnavailableError: It cannot be reached or used.
         """
         self.tenant = tenant
-        self._engine = _engine(url_or_path)
+        self._engine = _engine(url_or_path, lasting=lasting)
         self._upgrade()
 
     def close(self) -> None:
-        """Close idle connections; SQLite keeps none, and a closed store may be used again.
+        """Close idle connections; a closed store may be used again.
 
         All stores of one PostgreSQL address in a process share them.
         """
@@ -125,7 +131,7 @@ class Database:
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        with self._write("upgrade of every tenant") as connection:
+        with _UPGRADING, self._write("upgrade of every tenant") as connection:
             config.attributes["connection"] = connection
             try:
                 command.upgrade(config, "head")
@@ -164,10 +170,10 @@ def columns_of(table: Table) -> list[Column[Any]]:
     return [column for column in table.c if column.name != "tenant"]
 
 
-def _engine(url_or_path: str | Path) -> Engine:
+def _engine(url_or_path: str | Path, *, lasting: bool = False) -> Engine:
     """Build the engine of an SQLite file's path, or give that of an SQLAlchemy address.
 
-    A file is private to its owner, in WAL mode, one connection a transaction.
+    A file is private to its owner, in WAL mode, one connection a transaction unless it is lasting.
     """
     if isinstance(url_or_path, str) and "://" in url_or_path:
         url = _parsed(url_or_path)
@@ -178,7 +184,7 @@ def _engine(url_or_path: str | Path) -> Engine:
     path = Path(url.database or "")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    engine = create_engine(url, hide_parameters=True, poolclass=NullPool)
+    engine = create_engine(url, hide_parameters=True, poolclass=QueuePool if lasting else NullPool)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     return engine

@@ -12,9 +12,11 @@ import polars as pl
 from sqlalchemy import Text, cast, func, select
 
 from crm_resources.ops import tables
+from crm_resources.ops.copies import CopyStore
 from crm_resources.ops.database import NewerStoreError, columns_of
 from crm_resources.ops.exports import ExportStore
 from crm_resources.ops.faults import BadRecordError, StoreUnavailableError
+from crm_resources.ops.inbox import InboxStore
 from crm_resources.ops.incidents import IncidentStore
 from crm_resources.ops.tables import Action, Incident, Load
 from crm_resources.ops.tombstones import TombstoneStore
@@ -48,8 +50,8 @@ _ACTION_SCHEMA = pl.Schema(
 )
 
 
-class OpsStore(IncidentStore, ExportStore, TombstoneStore):
-    """What is durable at once: what was landed and decided, what went wrong, what left, who left.
+class OpsStore(IncidentStore, ExportStore, TombstoneStore, InboxStore, CopyStore):
+    """What is durable at once: what came, was landed and decided, went wrong, left, who left.
 
     Each method is one short transaction.
     """

@@ -29,9 +29,10 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = "0002"
+VERSION = "0003"
 
 LoadStatus = Literal["received", "landed", "refused", "undone"]
+EventState = Literal["pending", "processed", "ignored", "failed", "dead"]
 
 
 def _now() -> datetime:
@@ -142,6 +143,54 @@ class ExportRecord:
     actor: str
     at: datetime = field(default_factory=_now)
     id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxEvent:
+    """Something that was posted to us, and what became of it.
+
+    Attributes:
+        kind: who posts: `hotmart` or `manychat`.
+        event_key: says which events are the same one, within tenant and kind.
+        event: the event's name as it was sent.
+        version: of the sender's format.
+        content_type: as it was sent.
+        body: the text as it was received, without the sender's token; the fields of a form as JSON.
+        event_at: when the sender says it happened, aware.
+        received_at: when it came, aware.
+        state: how far it is.
+        attempts: how often somebody tried to process it.
+        next_at: not to be tried before.
+        processed_at: when it was processed or ignored.
+        error: why the last attempt failed, or why it was ignored.
+        id: given by the store; they grow in the order of reception.
+    """
+
+    kind: str
+    event_key: str
+    event: str | None = None
+    version: str | None = None
+    content_type: str | None = None
+    body: str = field(repr=False)
+    event_at: datetime | None = None
+    received_at: datetime = field(default_factory=_now)
+    state: EventState = "pending"
+    attempts: int = 0
+    next_at: datetime | None = None
+    processed_at: datetime | None = None
+    error: str | None = None
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Posts that were refused: how many of a kind came from one address."""
+
+    kind: str
+    address: str
+    count: int
+    first_at: datetime
+    last_at: datetime
 
 
 class Instant(TypeDecorator[datetime]):
@@ -282,5 +331,45 @@ tombstones = Table(
     Column("tag", String, nullable=False),
     Column("at", Instant, nullable=False),
     UniqueConstraint("tenant", "tag", name="uq_tombstones_tag"),
+    sqlite_autoincrement=True,
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("event_key", String, nullable=False),
+    Column("event", String),
+    Column("version", String),
+    Column("content_type", String),
+    Column("body", Text, nullable=False),
+    Column("event_at", Instant),
+    Column("received_at", Instant, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Instant),
+    Column("processed_at", Instant),
+    Column("error", Text),
+    CheckConstraint(
+        "state IN ('pending', 'processed', 'ignored', 'failed', 'dead')", name="ck_inbox_state"
+    ),
+    UniqueConstraint("tenant", "kind", "event_key", name="uq_inbox_event_key"),
+    Index("ix_inbox_state", "tenant", "kind", "state", "id"),
+    sqlite_autoincrement=True,
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    UniqueConstraint("tenant", "kind", "address", name="uq_refusals_address"),
     sqlite_autoincrement=True,
 )

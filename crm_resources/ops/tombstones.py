@@ -23,6 +23,7 @@ PERSONAL = {
         tables.loads,
         tables.incidents,
         tables.deliveries,
+        tables.inbox,
     )
 }
 """Tables whose rows can speak of a person."""
@@ -79,6 +80,7 @@ class TombstoneStore(Database):
         table = PERSONAL[name]
         columns = columns_of(table)
         query = select(*columns).where(table.c.tenant == self.tenant).order_by(table.c.id)
+        query = query.execution_options(yield_per=1000)
         with self._transaction() as connection:
             for row in connection.execute(query).mappings():
                 spoken = " ".join(str(value) for value in row.values()).casefold()
