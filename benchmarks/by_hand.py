@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -47,6 +47,7 @@ def run_by_hand(
     tags: Mapping[str, str] | None = None,
     *,
     checked: bool = False,
+    only: Collection[str] | None = None,
 ) -> float:
     """Call the functions of a job's steps; returns the seconds it took.
 
@@ -56,6 +57,7 @@ def run_by_hand(
         partitions: keys that the partitioned ones are asked for.
         tags: tags of the run.
         checked: contracts and reconciliations are checked as well.
+        only: names of the steps to call; all of the job without it.
     """
     resources = tenant_resources(site.settings, site.tenant)
     warehouse = resources["warehouse"]
@@ -70,7 +72,10 @@ def run_by_hand(
         one._connection = stack.enter_context(warehouse.get_connection("benchmark"))
         named = {site.resource_key(n): r for n, r in {**resources, "warehouse": one}.items()}
         context = _context(named, partitions, tags or {})
+        context.selected_asset_keys = job.asset_layer.selected_asset_keys
         for node in job.nodes_in_topological_order:
+            if only is not None and node.name.partition("__")[2] not in only:
+                continue
             step: Any = node.definition
             for _ in step.compute_fn.decorated_fn(context):
                 pass

@@ -1,4 +1,8 @@
-"""Audiences: the buyers of a set of products with their lifetime value in it (rules 4.1, 4.2)."""
+"""Audiences: the buyers of a set of products with their lifetime value in it (rules 4.1, 4.2).
+
+An audience with triggers keeps instead whoever one of them holds of, for one of its products, with
+what they paid for these so far, which may be nothing (rules 4.7).
+"""
 
 from functools import partial
 
@@ -12,13 +16,16 @@ from crm_resources.warehouse import Transaction
 
 def audience_table(site: Site, slug: str) -> Table:
     """The table of one audience."""
-    label = site.tenant.audiences[slug].label
+    audience = site.tenant.audiences[slug]
+    who = "quem comprou seus produtos"
+    if audience.triggers:
+        who = f"quem tem, em seus produtos, {' ou '.join(audience.triggers)}"
     return Table(
         f"gold.audience_{slug}",
         AudienceContract,
-        f"Público {label}: quem comprou seus produtos, com o valor total pago (LTV). "
+        f"Público {audience.label}: {who}, com o valor total pago (LTV). "
         "Vendas reembolsadas ou pendentes não contam; outra moeda fica à parte.",
-        reads=("silver.customers", "silver.sales", "silver.products"),
+        reads=("silver.customers", "silver.sales", "silver.products", "gold.triggers"),
     )
 
 
@@ -29,7 +36,8 @@ def audience_assets(site: Site) -> list[dg.AssetsDefinition]:
 
 def _audience_step(site: Site, slug: str) -> dg.AssetsDefinition:
     table = audience_table(site, slug)
-    parameters = {"slug": slug}
+    triggers = list(site.tenant.audiences[slug].triggers)
+    parameters: dict[str, object] = {"slug": slug, "triggers": triggers}
 
     def write(tx: Transaction) -> dict[str, Metadata]:
         tx.replace_table(table.name, _AUDIENCE, parameters)
@@ -45,17 +53,18 @@ def _audience_step(site: Site, slug: str) -> dg.AssetsDefinition:
                 table.name,
                 "vendas_iguais_ao_ltv",
                 "Vendas elegíveis = LTV do público + compradores sem chave + pessoas apagadas + "
-                "moeda sem conversão.",
+                "pessoas fora dos gatilhos + moeda sem conversão.",
                 partial(_sales_match, table.name, parameters),
             )
         ],
     )
 
 
-def _sales_match(table: str, parameters: dict[str, str], tx: Transaction) -> Verdict:
+def _sales_match(table: str, parameters: dict[str, object], tx: Transaction) -> Verdict:
     sums = tx.read(f"{_ELIGIBLE} {_SUMS.format(table=table)}", parameters).row(0, named=True)
-    unowned = sums["sem chave"] + sums["apagadas"]
+    unowned = sums["sem chave"] + sums["apagadas"] + sums["fora dos gatilhos"]
     foreign_unowned = sums["outra moeda sem chave"] + sums["outra moeda apagadas"]
+    foreign_unowned += sums["outra moeda fora dos gatilhos"]
     in_currency = sums["vendas"] - unowned == sums["ltv"]
     converted = sums["outra moeda"] - foreign_unowned == sums["ltv outra moeda"]
     return Verdict(
@@ -89,13 +98,20 @@ _AUDIENCE = f"""
                min(paid_at) AS first_purchase_at,
                max(paid_at) AS last_purchase_at
         FROM eligible WHERE customer_id IS NOT NULL GROUP BY customer_id
+    ), members AS (
+        SELECT customer_id FROM valued WHERE len($triggers::VARCHAR[]) = 0
+        UNION
+        SELECT customer_id FROM gold.triggers JOIN silver.products USING (product_id)
+        WHERE list_contains($triggers::VARCHAR[], trigger) AND list_contains(audiences, $slug)
     )
-    SELECT customer_id, name, email, phone, country, state, ltv, ltv_net,
+    SELECT customer_id, name, email, phone, country, state,
+           coalesce(ltv, 0)::DECIMAL(18, 2) AS ltv, ltv_net,
            coalesce(ltv_foreign, []) AS ltv_foreign,
-           valued.orders, first_purchase_at, valued.last_purchase_at,
+           coalesce(valued.orders, 0) AS orders, first_purchase_at, valued.last_purchase_at,
            NOT opted_out AS exportable
-    FROM valued
+    FROM members
     JOIN silver.customers AS customers USING (customer_id)
+    LEFT JOIN valued USING (customer_id)
     LEFT JOIN foreign_lists USING (customer_id)
     ORDER BY ltv DESC, customer_id
 """
@@ -103,16 +119,23 @@ _SUMS = """
     SELECT coalesce(sum(value), 0) AS "vendas",
            coalesce(sum(value) FILTER (WHERE customer_id IS NULL), 0) AS "sem chave",
            coalesce(sum(value) FILTER (WHERE is_erased), 0) AS "apagadas",
+           coalesce(sum(value) FILTER (is_untriggered), 0) AS "fora dos gatilhos",
            (SELECT coalesce(sum(ltv), 0) FROM {table}) AS "ltv",
            coalesce(sum(gross) FILTER (WHERE NOT is_valued), 0) AS "outra moeda",
            coalesce(sum(gross) FILTER (WHERE NOT is_valued AND customer_id IS NULL), 0)
                AS "outra moeda sem chave",
            coalesce(sum(gross) FILTER (WHERE NOT is_valued AND is_erased), 0)
                AS "outra moeda apagadas",
+           coalesce(sum(gross) FILTER (NOT is_valued AND is_untriggered), 0)
+               AS "outra moeda fora dos gatilhos",
            (SELECT coalesce(sum(amount), 0) FROM (
                SELECT unnest(ltv_foreign).amount AS amount FROM {table}
            )) AS "ltv outra moeda"
-    FROM eligible
+    FROM (
+        SELECT *, len($triggers::VARCHAR[]) > 0 AND customer_id IS NOT NULL AND NOT is_erased
+                  AND customer_id NOT IN (SELECT customer_id FROM {table}) AS is_untriggered
+        FROM eligible
+    )
 """
 _SUMMARY = """
     SELECT count(*) FILTER (WHERE ltv > 0) AS "pessoas com LTV",

@@ -38,6 +38,7 @@ BATCHES = Table(
         "silver.field_choices",
         "silver.sales",
         "silver.contact_history",
+        "gold.triggers",
     ),
 )
 
@@ -141,8 +142,9 @@ def select_batch(tx: Transaction, day: date, rules: Remarketing) -> None:
 
     Eligible (rules 4.3): own customers with a valid mobile, not opted out, without open dispute,
     whose latest payment, refund and contact are absent or at least the window's days before `day`,
-    by calendar days in the tenant's zone. Order (rules 4.4): never contacted, then longest since
-    contact, then lifetime value, then id. A number that several customers show is called once, and
+    by calendar days in the tenant's zone; with `triggers`, of whom one of them holds. Order
+    (rules 4.4): an open cart, then never contacted, then longest since contact, then lifetime
+    value, then id. A number that several customers show is called once, and
     only when each of them may be called.
     """
     kinds = ["mobile", "mobile_or_landline", *(["landline"] if rules.allow_landline else [])]
@@ -154,6 +156,7 @@ def select_batch(tx: Transaction, day: date, rules: Remarketing) -> None:
             "since_purchase": rules.days_since_purchase,
             "since_contact": rules.days_since_contact,
             "include_leads": rules.include_leads,
+            "triggers": list(rules.triggers),
             "size": rules.batch_size,
         },
     )
@@ -198,8 +201,13 @@ _SELECT = """
         SELECT ids.survivor_id AS customer_id, max(batch_date) AS batch_date
         FROM gold.remarketing_batches JOIN silver.customer_ids AS ids USING (customer_id)
         WHERE status IN ('selecionado', 'entregue') GROUP BY ids.survivor_id
+    ), standing AS (
+        SELECT customer_id, bool_or(trigger = 'carrinho') AS has_open_cart,
+               bool_or(list_contains($triggers::VARCHAR[], trigger)) AS is_wanted
+        FROM gold.triggers GROUP BY customer_id
     ), judged AS (
-        SELECT customers.*, ltv,
+        SELECT customers.*, ltv, coalesce(has_open_cart, false) AS has_open_cart,
+               len($triggers::VARCHAR[]) = 0 OR coalesce(is_wanted, false) AS is_wanted,
                NOT list_contains(blocked_channels, 'whatsapp') AND NOT has_open_dispute
                    AND coalesce($day - last_purchase_at::DATE >= $since_purchase, true)
                    AND coalesce($day - last_refund_at::DATE >= $since_purchase, true)
@@ -208,28 +216,32 @@ _SELECT = """
         FROM silver.customers AS customers
         LEFT JOIN lifetime USING (customer_id)
         LEFT JOIN earlier USING (customer_id)
+        LEFT JOIN standing USING (customer_id)
     ), eligible AS (
         SELECT * FROM (
             SELECT *, bool_and(may_be_called) OVER (PARTITION BY phone) AS number_is_free
             FROM judged WHERE phone IS NOT NULL
         )
         WHERE number_is_free AND phone_kind IN (SELECT unnest($kinds)) AND is_own
-          AND ($include_leads OR last_purchase_at IS NOT NULL)
+          AND is_wanted AND ($include_leads OR last_purchase_at IS NOT NULL)
     ), once AS (
         SELECT * FROM eligible
         QUALIFY row_number() OVER (
             PARTITION BY phone
-            ORDER BY last_contact_at NULLS FIRST, ltv DESC NULLS LAST, customer_id
+            ORDER BY has_open_cart DESC, last_contact_at NULLS FIRST, ltv DESC NULLS LAST,
+                     customer_id
         ) = 1
     )
     SELECT $day::DATE AS batch_date,
            row_number() OVER (
-               ORDER BY last_contact_at NULLS FIRST, ltv DESC NULLS LAST, customer_id
+               ORDER BY has_open_cart DESC, last_contact_at NULLS FIRST, ltv DESC NULLS LAST,
+                        customer_id
            ) AS position,
            customer_id, name, email, phone,
            audiences,
-           CASE WHEN last_contact_at IS NULL THEN 'nunca_contatado' ELSE 'contato_antigo' END
-               AS reason,
+           CASE WHEN has_open_cart THEN 'carrinho_aberto'
+                WHEN last_contact_at IS NULL THEN 'nunca_contatado'
+                ELSE 'contato_antigo' END AS reason,
            last_purchase_at, last_contact_at, 'selecionado' AS status
     FROM once ORDER BY position LIMIT $size
 """

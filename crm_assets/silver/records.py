@@ -13,6 +13,7 @@ import polars as pl
 
 from crm_assets.bronze.ledger import all_here
 from crm_assets.checks.contract import Verdict
+from crm_assets.checks.events import Events
 from crm_assets.checks.silver import ContactRecords, SaleRecords
 from crm_assets.contact.document import normalize_documents
 from crm_assets.contact.email import normalize_emails
@@ -20,7 +21,9 @@ from crm_assets.contact.name import clean_names
 from crm_assets.contact.phone import state_of_area_code
 from crm_assets.contact.phone_choice import choose_phones
 from crm_assets.contact.place import country_codes, instagram_handles, uf_codes
-from crm_assets.silver.sale_rules import NEWEST, NEWEST_LINE, sale_records_sql
+from crm_assets.silver.contact_sources import raw_contacts
+from crm_assets.silver.event_rules import events_sql
+from crm_assets.silver.sale_rules import sale_records_sql
 from crm_assets.steps import Metadata, Reconciliation, Site, Table, table_step
 from crm_resources.warehouse import Transaction
 
@@ -32,7 +35,9 @@ CONTACT_RECORDS = Table(
     reads=(
         "bronze.hotmart_transactions",
         "bronze.hotmart_customers",
+        "bronze.hotmart_subscriptions",
         "bronze.hotmart_csv",
+        "bronze.hotmart_events",
         "bronze.manychat_contacts",
     ),
 )
@@ -45,8 +50,16 @@ SALE_RECORDS = Table(
         "bronze.hotmart_commissions",
         "bronze.hotmart_price_details",
         "bronze.hotmart_subscription_transactions",
+        "bronze.hotmart_subscriptions",
         "bronze.hotmart_csv",
+        "bronze.hotmart_events",
     ),
+)
+EVENTS = Table(
+    "silver.events",
+    Events,
+    "O que cada evento entendido diz: o que houve, com que venda, assinatura ou carrinho, de quem.",
+    reads=("bronze.hotmart_events",),
 )
 
 
@@ -62,7 +75,7 @@ def record_assets(site: Site) -> list[dg.AssetsDefinition]:
         table_step(
             site,
             "records",
-            [CONTACT_RECORDS, SALE_RECORDS],
+            [EVENTS, CONTACT_RECORDS, SALE_RECORDS],
             write=partial(_write, site),
             reconciliations=[all_here(site, CONTACT_RECORDS.name), transactions_match],
         )
@@ -74,11 +87,13 @@ def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
     sale_records = sale_records_sql(
         currency=site.tenant.currency, include_affiliates=include_affiliates
     )
+    tx.replace_table(EVENTS.name, events_sql())
     tx.replace_table(SALE_RECORDS.name, sale_records)
     records = contact_records(raw_contacts(tx), include_affiliates=include_affiliates)
     replace_contact_records(tx, records)
     keyless = records.filter(pl.col("email_key").is_null() & pl.col("phone_key").is_null())
     return {
+        EVENTS.name: {"por tipo": _counts(tx, "kind", EVENTS.name)},
         CONTACT_RECORDS.name: {
             "sem chave": len(keyless),
             "sem chave de e-mail": _reasons(records, "email_reason"),
@@ -98,24 +113,24 @@ def replace_contact_records(tx: Transaction, records: pl.DataFrame) -> None:
     tx.replace_table(CONTACT_RECORDS.name, records)
 
 
-def raw_contacts(tx: Transaction) -> pl.DataFrame:
-    """What every source says of its people; a column that a source does not have is empty."""
-    return pl.concat([tx.read(sql) for sql in (_HOTMART, _HOTMART_CSV, _MANYCHAT)], how="diagonal")
-
-
 def contact_records(raw: pl.DataFrame, *, include_affiliates: bool = False) -> pl.DataFrame:
     """Normalise the raw contact columns of all sources into `silver.contact_records`."""
     emails = normalize_emails(raw["email_text"])
     address_country = country_codes(raw["country_text"])
+    told_country = address_country.fill_null(country_codes(raw["checkout_text"]))
     documents = normalize_documents(raw["document_text"], address_country)
     brazilian = (
         documents["document_kind"].is_in(["cpf", "cnpj"]) & documents["document_valid"]
     ).fill_null(False) | raw["is_brazilian"].fill_null(False)
-    phones = choose_phones(raw["phone_text"], raw["second_phone_text"], address_country, brazilian)
+    phones = choose_phones(raw["phone_text"], raw["second_phone_text"], told_country, brazilian)
     names = clean_names(raw["name_text"])
     frame = pl.concat(
         [
-            raw.with_columns(address_country=address_country, uf=uf_codes(raw["state_text"])),
+            raw.with_columns(
+                address_country=address_country,
+                told_country=told_country,
+                uf=uf_codes(raw["state_text"]),
+            ),
             emails.select("email", "email_key", pl.col("reason").alias("email_reason")),
             documents,
             phones.select(
@@ -130,7 +145,7 @@ def contact_records(raw: pl.DataFrame, *, include_affiliates: bool = False) -> p
         ],
         how="horizontal",
     )
-    country = pl.coalesce("address_country", "phone_region")
+    country = pl.coalesce("told_country", "phone_region")
     in_brazil = pl.col("address_country").fill_null("BR") == "BR"
     address_state = pl.when(in_brazil).then("uf").otherwise("state_text")
     ddd_state = pl.when(country == "BR").then("phone_state")
@@ -215,85 +230,6 @@ _DISTINCT_TRANSACTIONS = """
     SELECT count(DISTINCT transaction) FROM (
         SELECT transaction FROM bronze.hotmart_transactions
         UNION ALL SELECT transaction FROM bronze.hotmart_csv
-    )
-"""
-
-_HOTMART = f"""
-    WITH sales AS (
-        SELECT * REPLACE (nullif(trim(buyer_ucode), '') AS buyer_ucode)
-        FROM bronze.hotmart_transactions QUALIFY {NEWEST} = 1
-    ), buyers AS (
-        SELECT * REPLACE (nullif(trim(ucode), '') AS ucode) FROM bronze.hotmart_customers
-        QUALIFY row_number() OVER (
-            PARTITION BY transaction ORDER BY extracted_at DESC, slice DESC, raw::VARCHAR
-        ) = 1
-    )
-    SELECT 'hotmart:' || transaction AS record_id,
-           'hotmart' AS source,
-           coalesce(sales.buyer_ucode, buyers.ucode, transaction) AS source_id,
-           coalesce(sales.buyer_ucode, buyers.ucode) AS source_key,
-           coalesce(sales.ordered_at, sales.extracted_at, buyers.extracted_at) AS observed_at,
-           coalesce(nullif(trim(sales.buyer_email), ''), buyers.email) AS email_text,
-           nullif(trim(buyers.cellphone), '') AS phone_text,
-           nullif(trim(buyers.phone), '') AS second_phone_text,
-           coalesce(nullif(trim(buyers.name), ''), sales.buyer_name) AS name_text,
-           buyers.document AS document_text,
-           nullif(trim(buyers.country), '') AS country_text,
-           nullif(trim(buyers.state), '') AS state_text,
-           nullif(trim(buyers.city), '') AS city,
-           coalesce(sales.price_currency = 'BRL', false)
-               OR coalesce(lower(buyers.locale) LIKE 'pt_br%', false) AS is_brazilian,
-           coalesce(sales.buyer_ucode, buyers.ucode) AS hotmart_ucode,
-           sales.ordered_at AS first_seen_at,
-           coalesce(sales.commission_as = 'AFFILIATE', false) AS is_affiliate
-    FROM sales FULL JOIN buyers USING (transaction)
-"""
-
-# Buyers whom the API does not know, from exports of Hotmart's panel.
-_HOTMART_CSV = f"""
-    SELECT 'hotmart:' || transaction AS record_id,
-           'hotmart' AS source,
-           transaction AS source_id,
-           coalesce(ordered_at, extracted_at) AS observed_at,
-           buyer_email AS email_text,
-           buyer_phone AS phone_text,
-           buyer_name AS name_text,
-           buyer_document AS document_text,
-           country AS country_text,
-           state AS state_text,
-           city,
-           coalesce(price_currency = 'BRL', false) AS is_brazilian,
-           ordered_at AS first_seen_at,
-           coalesce(commission_as = 'AFFILIATE', false) AS is_affiliate
-    FROM bronze.hotmart_csv
-    WHERE transaction NOT IN (
-        SELECT transaction FROM bronze.hotmart_transactions
-        UNION ALL SELECT transaction FROM bronze.hotmart_customers
-    )
-    QUALIFY {NEWEST_LINE} = 1
-"""
-
-# Lines of one file share its time; a sheet is appended to, so that a later line is the newer one.
-_MANYCHAT = """
-    SELECT 'manychat:' || slice || ':' || line AS record_id,
-           'manychat' AS source,
-           coalesce(manychat_id, slice || ':' || line) AS source_id,
-           manychat_id AS source_key,
-           extracted_at + to_microseconds(line) AS observed_at,
-           email AS email_text,
-           whatsapp_phone AS phone_text,
-           phone AS second_phone_text,
-           coalesce(full_name, nullif(trim(concat_ws(' ', first_name, last_name)), ''))
-               AS name_text,
-           ig_username AS instagram_text,
-           coalesce(lower(replace(locale, '-', '_')) LIKE 'pt_br%', false) AS is_brazilian,
-           manychat_id,
-           subscribed_at AS first_seen_at,
-           last_interaction_at,
-           remarketing_at,
-           optin_whatsapp,
-           optin_sms,
-           optin_email,
-           false AS is_affiliate
-    FROM bronze.manychat_contacts
+        UNION ALL SELECT transaction FROM silver.events WHERE sale_status IS NOT NULL
+    ) WHERE transaction IS NOT NULL
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from crm_assets.silver.event_rules import TOLD_SALES, sale_states_sql
+
 STATUS_CLASS = {
     "APPROVED": "paid",
     "COMPLETE": "paid",
@@ -40,13 +42,22 @@ INSTALMENT_MODES = ("SMART_INSTALLMENT", "SMART_RECOVERY", "MULTIPLE_PAYMENTS")
 API_COLUMNS = (
     "transaction", "status", "ordered_at", "approved_at", "product_name",
     "price_value", "price_currency", "installments", "recurrence_number",
-    "commission_as", "extracted_at", "slice",
+    "commission_as", "offer_code", "extracted_at", "slice",
 )  # fmt: skip
 """What an export of Hotmart's panel says of a sale as well as the API does."""
 
+TOLD_COLUMNS = (
+    "ordered_at", "approved_at", "product_code", "product_name", "offer_code", "payment_type",
+    "installments", "recurrence_number",
+)  # fmt: skip
+"""What events say of a sale as well."""
+
 
 def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
-    """SELECT that turns the vendor's bronze tables into `silver.sale_records`.
+    """SELECT that turns the vendor's bronze tables and `silver.events` into `silver.sale_records`.
+
+    What the API says of a sale stands, and events fill what it leaves out; a sale that only events
+    know is made from them. Exports of the panel come last. The state is the newest word of either.
 
     Args:
         currency: the tenant's, into which foreign amounts are converted (rules 1.8).
@@ -56,6 +67,7 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
     once_paid = ", ".join(f"'{name}'" for name in ONCE_PAID)
     instalments = ", ".join(f"'{mode}'" for mode in INSTALMENT_MODES)
     own = "true" if include_affiliates else "commission_as IS DISTINCT FROM 'AFFILIATE'"
+    merged = ", ".join(f"{_better(column)} AS {column}" for column in TOLD_COLUMNS)
     return f"""
         WITH from_api AS (
             SELECT {", ".join(API_COLUMNS)},
@@ -70,8 +82,29 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
             FROM bronze.hotmart_csv
             WHERE transaction NOT IN (SELECT transaction FROM from_api)
             QUALIFY {NEWEST_LINE} = 1
+        ), told AS (
+            FROM ({TOLD_SALES}) JOIN ({sale_states_sql("from_api")}) USING (transaction)
+        ), known AS (
+            SELECT *, true AS is_api FROM from_api
+            UNION ALL BY NAME SELECT *, false AS is_api FROM from_exports
         ), latest AS (
-            FROM from_api UNION ALL BY NAME FROM from_exports
+            SELECT known.* EXCLUDE (
+                       transaction, status, price_value, price_currency, {", ".join(TOLD_COLUMNS)}
+                   ),
+                   coalesce(known.transaction, told.transaction) AS transaction,
+                   coalesce(told.status, known.status) AS status,
+                   {merged},
+                   told.price_value IS NOT NULL
+                       AND (NOT coalesce(is_api, false) OR known.price_value IS NULL)
+                       AS is_event_priced,
+                   CASE WHEN is_event_priced THEN told.price_value ELSE known.price_value END
+                       AS price_value,
+                   CASE WHEN is_event_priced THEN told.price_currency
+                        ELSE known.price_currency END AS price_currency,
+                   told.subscriber_code, told.parent_transaction, told.offer_value,
+                   told.net_value AS event_net, told.price_currency AS event_currency,
+                   told.reversed_at
+            FROM known FULL JOIN told ON told.transaction = known.transaction
         ), prices AS (
             SELECT transaction, base_value, upper(trim(base_currency)) AS base_currency,
                    conversion_rate
@@ -98,10 +131,16 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
                        AS coproducer_share
             FROM commissions GROUP BY transaction
             HAVING min(currency) = max(currency) AND count(currency) = count(*)
-        ), refunds AS (
-            SELECT transaction, max(refunded_at) AS told_at
-            FROM bronze.hotmart_subscription_transactions
-            WHERE refunded_at IS NOT NULL GROUP BY transaction
+        ), charges AS (
+            SELECT transaction, max(refunded_at) AS told_at,
+                   arg_max(subscriber_code, extracted_at) AS charged_code
+            FROM (
+                SELECT transaction, refunded_at, subscriber_code, extracted_at
+                FROM bronze.hotmart_subscription_transactions
+                UNION ALL BY NAME
+                SELECT transaction, subscriber_code, extracted_at
+                FROM bronze.hotmart_subscriptions WHERE transaction IS NOT NULL
+            ) GROUP BY transaction
         ), reversals AS (
             SELECT transaction, max(seen_at) AS seen_at
             FROM bronze.hotmart_status_changes
@@ -109,6 +148,7 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
             GROUP BY transaction
         ), classified AS (
             SELECT *,
+                   subscriber_code IS NOT NULL AND is_api IS NULL AS is_told_subscription,
                    CASE upper(trim(status)) {classes} ELSE 'unknown' END AS status_class,
                    CASE WHEN upper(trim(price_currency)) SIMILAR TO '[A-Z]{{3}}'
                         THEN upper(trim(price_currency)) END AS currency,
@@ -116,7 +156,7 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
                    {own} AS is_own,
                    coalesce(recurrence_number, 1) > 1 AND (
                        coalesce(payment_mode IN ({instalments}), false)
-                       OR (coalesce(is_subscription, false)
+                       OR (coalesce(is_subscription, is_told_subscription, false)
                            AND coalesce(payment_mode, 'SUBSCRIPTION') = 'SUBSCRIPTION')
                    ) AS is_later_charge
             FROM latest
@@ -125,12 +165,17 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
                    status_class IN ({once_paid}) AS was_paid,
                    coalesce(
                        CASE WHEN base_currency = currency THEN base_value END,
+                       CASE WHEN event_currency = currency THEN offer_value END,
                        CASE WHEN fee_is_in_currency THEN fee_base END
                    ) AS base,
                    CASE WHEN fee_is_in_currency THEN fee_total END AS fees,
-                   coalesce(our_share, export_net) AS net_told,
+                   CASE WHEN event_currency = currency
+                             AND coalesce(upper(trim(commission_as)), 'PRODUCER') = 'PRODUCER'
+                        THEN event_net END AS event_share,
+                   coalesce(our_share, event_share, export_net) AS net_told,
                    coalesce(net_told, (base - fees)::DECIMAL(18, 2)) AS net,
                    CASE WHEN our_share IS NOT NULL THEN share_currency
+                        WHEN event_share IS NOT NULL THEN currency
                         WHEN export_net IS NOT NULL THEN export_currency
                         WHEN net IS NOT NULL THEN currency END AS net_currency,
                    CASE WHEN currency = '{currency}' THEN 1
@@ -139,23 +184,27 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
             FROM classified
             LEFT JOIN prices USING (transaction)
             LEFT JOIN shares USING (transaction)
-            LEFT JOIN refunds USING (transaction)
+            LEFT JOIN charges USING (transaction)
             LEFT JOIN reversals USING (transaction)
         )
         SELECT 'hotmart:' || transaction AS sale_id,
                'hotmart' AS source,
                'hotmart:' || transaction AS record_id,
-               regexp_replace(transaction, '([0-9])C[0-9]+$', '\\1') AS order_id,
+               coalesce(
+                   parent_transaction, regexp_replace(transaction, '([0-9])C[0-9]+$', '\\1')
+               ) AS order_id,
                status,
                status_class,
                product_code AS product_id,
                product_name,
+               offer_code,
                ordered_at,
                CASE WHEN was_paid THEN coalesce(approved_at, ordered_at) END AS paid_at,
                was_paid AND approved_at IS NULL AS paid_at_assumed,
-               CASE WHEN status_class = 'reversed' THEN coalesce(told_at, seen_at) END
+               CASE WHEN status_class = 'reversed' THEN coalesce(reversed_at, told_at, seen_at) END
                    AS refunded_at,
-               CASE WHEN refunded_at IS NULL THEN NULL WHEN told_at IS NULL THEN 'observado'
+               CASE WHEN refunded_at IS NULL THEN NULL
+                    WHEN coalesce(reversed_at, told_at) IS NULL THEN 'observado'
                     ELSE 'informado' END AS refunded_at_source,
                currency,
                price_value AS gross,
@@ -175,7 +224,8 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
                CASE upper(trim(status)) WHEN 'REFUNDED' THEN 'refund'
                                         WHEN 'CHARGEBACK' THEN 'chargeback' END AS reversal_kind,
                status_class = 'disputed' AS is_disputed,
-               is_subscription,
+               coalesce(is_subscription, is_told_subscription OR NULL) AS is_subscription,
+               coalesce(charged_code, subscriber_code) AS subscriber_code,
                recurrence_number,
                NOT is_later_charge AS is_new_order,
                payment_type,
@@ -188,6 +238,14 @@ def sale_records_sql(*, currency: str, include_affiliates: bool) -> str:
                    AND coalesce(price_value, 0) > 0 AS is_eligible
         FROM priced
     """
+
+
+def _better(column: str) -> str:
+    """What the API says, else events, else an export."""
+    return (
+        f"CASE WHEN known.is_api THEN coalesce(known.{column}, told.{column}) "
+        f"ELSE coalesce(told.{column}, known.{column}) END"
+    )
 
 
 def _converted(amount: str) -> str:

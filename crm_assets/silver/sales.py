@@ -23,8 +23,8 @@ SALES = Table(
 PRODUCTS = Table(
     "silver.products",
     Products,
-    "Cada produto já vendido e os públicos a que pertence.",
-    reads=("silver.sale_records",),
+    "Cada produto já vendido, ou de que a Hotmart falou, e os públicos a que pertence.",
+    reads=("silver.sale_records", "silver.events"),
 )
 
 
@@ -144,9 +144,19 @@ _ODDITIES = """
     FROM silver.sales
 """
 _PRODUCTS = """
-    SELECT product_id, source, arg_max(product_name, ordered_at) AS name,
-           min(ordered_at) AS first_sold_at, max(ordered_at) AS last_sold_at,
-           bool_or(is_own) AS is_own
-    FROM silver.sale_records WHERE product_id IS NOT NULL
-    GROUP BY product_id, source ORDER BY product_id, source
+    WITH sold AS (
+        SELECT product_id, source, arg_max(product_name, ordered_at) AS name,
+               min(ordered_at) AS first_sold_at, max(ordered_at) AS last_sold_at,
+               bool_or(is_own) AS is_own
+        FROM silver.sale_records WHERE product_id IS NOT NULL GROUP BY product_id, source
+    )
+    FROM sold
+    UNION ALL BY NAME
+    SELECT product_id, 'hotmart' AS source, arg_max(product_name, occurred_at) AS name,
+           true AS is_own
+    FROM silver.events
+    WHERE product_id IS NOT NULL
+      AND product_id NOT IN (SELECT product_id FROM sold WHERE source = 'hotmart')
+    GROUP BY product_id
+    ORDER BY product_id, source
 """

@@ -16,7 +16,7 @@ from crm_assets.checks.silver import Customers, Products, Sales
 from crm_assets.gold.audiences import _AUDIENCE, _SUMMARY, _sales_match
 
 DAY = timedelta(days=1)
-PARAMETERS = {"slug": "ilpi"}
+PARAMETERS = {"slug": "ilpi", "triggers": []}
 PRODUCTS = [
     {"product_id": "1", "audiences": ["ilpi"]},
     {"product_id": "2", "audiences": ["estetica"]},

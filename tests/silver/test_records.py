@@ -10,7 +10,8 @@ from lake import NOON, Lake, site
 
 from crm_assets.checks.silver import ContactRecords, SaleRecords
 from crm_assets.contact.place import country_codes, instagram_handles, uf_codes
-from crm_assets.silver.records import _transactions_match, _write, contact_records, raw_contacts
+from crm_assets.silver.contact_sources import raw_contacts
+from crm_assets.silver.records import _transactions_match, _write, contact_records
 
 SALE = {
     "transaction": "HP1",
