@@ -11,8 +11,9 @@ from crm_assets.checks.contract import failures_by_sql
 from crm_assets.checks.silver import ContactRecords, CustomerIds
 from crm_assets.person_rules import Identity
 from crm_assets.silver import scope
+from crm_assets.silver.contact_sources import raw_contacts
 from crm_assets.silver.identity import identify
-from crm_assets.silver.records import contact_records, raw_contacts, replace_contact_records
+from crm_assets.silver.records import contact_records, replace_contact_records
 
 pytestmark = pytest.mark.slow
 

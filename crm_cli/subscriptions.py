@@ -1,0 +1,107 @@
+"""`crm subscriptions`: what Hotmart's subscribers have, and what is asked for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from crm_cli.console import local, out
+from crm_cli.session import TenantOption, open_ops, tenant_of, the_customer
+from crm_cli.subscription_actions import cancel, reactivate, requests
+
+if TYPE_CHECKING:
+    from crm_assets.outbound.subscription_actions import Waiting
+
+RUNNING = {"ACTIVE", "DELAYED", "STARTED"}
+"""A subscription in one of these states is not waited for."""
+
+subscriptions_app = typer.Typer(
+    no_args_is_help=True,
+    help="Assinaturas da Hotmart: ver, cancelar, reativar, pedidos em aberto.",
+)
+
+_SEGMENTS = ("ativa", "trial", "em_risco", "cancelada", "outra")
+
+
+@subscriptions_app.command("list")
+def list_subscriptions(
+    who: Annotated[
+        str | None, typer.Argument(metavar="CLIENTE", help="Só as desta pessoa, com a história.")
+    ] = None,
+    segment: Annotated[str | None, typer.Option(help=f"{', '.join(_SEGMENTS)}.")] = None,
+    product: Annotated[str | None, typer.Option(help="Só deste produto (id).")] = None,
+    at_risk: Annotated[
+        bool, typer.Option("--at-risk", help="Só atrasadas, ou canceladas ainda pagas.")
+    ] = False,
+    archived: Annotated[
+        bool, typer.Option("--archived", help="Também as canceladas há mais de um ano.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Quantas linhas mostrar.")] = 50,
+    tenant: TenantOption = None,
+) -> None:
+    """Mostra as assinaturas, as de cobrança mais próxima primeiro.
+
+    Exemplo: crm subscriptions list --at-risk
+    """
+    from crm_assets.gold.people import customers_of, reading
+    from crm_assets.outbound.subscription_actions import waiting
+
+    if segment is not None and segment not in _SEGMENTS:
+        raise typer.BadParameter(f"--segment precisa ser {', '.join(_SEGMENTS)}.")
+    settings, one = tenant_of(tenant)
+    with reading(settings, one) as tx:
+        customer_id = the_customer(customers_of(tx, who)) if who else None
+        wanted = {
+            "customer": customer_id,
+            "segment": segment,
+            "product": product,
+            "at_risk": at_risk,
+            "archived": archived or customer_id is not None,
+        }
+        found = tx.read(f"FROM ({_SUBSCRIPTIONS}) LIMIT {limit}", wanted)
+        total = tx.scalar(f"SELECT count(*) FROM ({_SUBSCRIPTIONS})", wanted)
+        history = tx.read(_HISTORY, [customer_id]) if customer_id else None
+    pending = waiting(open_ops(settings, one).actions(), settings.now())
+    for row in found.to_dicts():
+        plan = row["plan_name"] or "plano desconhecido"
+        until = f", paga até {row['paid_through']:%d/%m/%Y}" if row["paid_through"] else ""
+        out.print(
+            escape(
+                f"{row['subscriber_code']} {row['customer_id'] or 'sem cliente'} "
+                f"{row['product_name'] or row['product_id']}, {plan}: "
+                f"{row['status']} ({row['segment']}){until}{_asked(row, pending)}"
+            )
+        )
+    out.print(f"{len(found)} de {total} assinaturas.")
+    for change in history.to_dicts() if history is not None else ():
+        since = local(one, change["valid_from"])
+        out.print(escape(f"{since} {change['subscriber_code']}: {change['told']}"))
+
+
+def _asked(row: Mapping[str, Any], pending: Mapping[str, Waiting]) -> str:
+    """What is to be said of a reactivation that its subscriber has not accepted."""
+    waits = row["subscriber_code"] in pending and row["status"] not in RUNNING
+    return "; reativação pedida, aguarda o assinante" if waits else ""
+
+
+_SUBSCRIPTIONS = """
+    FROM silver.subscriptions
+    WHERE coalesce(customer_id = $customer, $customer IS NULL)
+      AND coalesce(segment = $segment, $segment IS NULL)
+      AND coalesce(product_id = $product, $product IS NULL)
+      AND (is_at_risk OR NOT $at_risk) AND ($archived OR NOT is_archived)
+    ORDER BY next_charge_at NULLS LAST, subscriber_code
+"""
+_HISTORY = """
+    SELECT history.subscriber_code, valid_from, history.status || ' (' || reason || ')' AS told
+    FROM silver.subscription_history AS history
+    JOIN silver.subscriptions USING (subscriber_code)
+    WHERE customer_id = ? ORDER BY valid_from, history.subscriber_code
+"""
+
+subscriptions_app.command()(cancel)
+subscriptions_app.command()(reactivate)
+subscriptions_app.command()(requests)

@@ -1,0 +1,76 @@
+"""`crm access` and `crm subscriptions list`: what an operator sees and decides."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+WHY = ("--reason", "senha repassada", "--by", "rita")
+
+
+@pytest.fixture
+def subscribed(ran):
+    """Customer and product of the sample's subscription."""
+    said = ran("subscriptions", "list")
+    assert said.code == 0, said.err
+    code, customer = re.search(r"(\w{8})\s+(cus_[0-9a-f]{32})", said.out).groups()
+    return code, customer
+
+
+def product_of(ran, customer):
+    listed = ran("access", "list", customer)
+    return re.search(r"produto (\S+): sem acesso → liberado", listed.out)[1]
+
+
+def test_subscriptions_are_listed_with_their_history(ran, subscribed):
+    code, customer = subscribed
+    said = ran("subscriptions", "list", customer)
+    assert "1 de 1 assinaturas." in said.out
+    assert f"{code}: ACTIVE (pagamento)" in said.out
+    assert "0 de 0 assinaturas." in ran("subscriptions", "list", "--at-risk").out
+    assert "0 de 0 assinaturas." in ran("subscriptions", "list", "--product", "nenhum").out
+    assert "1 de 1 assinaturas." in ran("subscriptions", "list", "--segment", "ativa").out
+    refused = ran("subscriptions", "list", "--segment", "qualquer")
+    assert refused.code == 2
+    assert "--segment precisa ser" in refused.err
+
+
+def test_access_is_listed(ran):
+    said = ran("access", "list", "--status", "ended")
+    assert (said.code, said.err) == (0, "")
+    assert "o pagamento foi devolvido" in said.out
+    assert re.search(r"(\d+) de \1 acessos\.", said.out)
+    assert re.search(r"2 de \d+ acessos\.", ran("access", "list", "--limit", "2").out)
+    assert ran("access", "list", "--status", "aberto").code == 2
+    assert "Não existe cliente" in ran("access", "list", "ninguem@example.com").err
+
+
+def test_a_block_is_rehearsed_and_recorded(ran, subscribed, tree):
+    _, customer = subscribed
+    product = product_of(ran, customer)
+    before = tree(ran.home)
+    said = ran("access", "block", customer, "--product", product, *WHY, "--dry-run")
+    assert f"Nada foi registrado; seria: suspender: produto {product}, hoje liberado." in said.out
+    assert tree(ran.home) == before
+    said = ran("access", "block", customer, "--product", product, *WHY)
+    assert said.out.startswith(f"Registrado: suspender: produto {product}, hoje liberado.")
+    said = ran("access", "release", customer, "--product", product, *WHY)
+    assert "deixar a regra decidir" in said.out
+
+
+def test_what_makes_no_sense_is_refused(ran, subscribed):
+    _, customer = subscribed
+    product = product_of(ran, customer)
+    none = ran("access", "block", customer, "--product", "nenhum", *WHY)
+    assert (none.code, none.err) == (
+        1,
+        "Este cliente não tem acesso ao produto nenhum: não há o que bloquear.\n",
+    )
+    idle = ran("access", "release", customer, "--product", product, *WHY)
+    assert idle.code == 1
+    assert "diga até quando com --until" in idle.err
+    past = ran("access", "release", customer, "--product", product, *WHY, "--until", "2026-03-14")
+    assert past.code == 2
+    given = ran("access", "release", customer, "--product", "x", *WHY, "--until", "2026-03-20")
+    assert "dar acesso até 20/03/2026: produto x, hoje sem acesso." in given.out
