@@ -11,12 +11,15 @@ import typer
 from rich.console import Console
 
 from benchmarks.contact import contact
+from benchmarks.events import events
 from benchmarks.extraction import extraction
 from benchmarks.identity import identity
 from benchmarks.orchestration import backfill, daily, location, step
 from benchmarks.pipeline import pipeline
 from benchmarks.processes import BY_PROCESSOR
+from benchmarks.receiver import receiver
 from benchmarks.report import Reading, machine, table, versions, write
+from benchmarks.subscriptions import subscriptions
 
 BENCHMARKS: dict[str, Callable[[float, int], Iterator[Reading]]] = {
     "location": location,
@@ -27,6 +30,9 @@ BENCHMARKS: dict[str, Callable[[float, int], Iterator[Reading]]] = {
     "contact": contact,
     "pipeline": pipeline,
     "identity": identity,
+    "receiver": receiver,
+    "events": events,
+    "subscriptions": subscriptions,
 }
 
 

@@ -138,7 +138,8 @@ def texts(home: str) -> dict[str, Any]:
     """From what people write to golden records."""
     import polars as pl
 
-    from crm_assets.silver.records import contact_records, raw_contacts, replace_contact_records
+    from crm_assets.silver.contact_sources import raw_contacts
+    from crm_assets.silver.records import contact_records, replace_contact_records
 
     with _session(home) as (session, took):
         with session.begin() as tx:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from crm_assets.checks import bronze, gold, silver
+from crm_assets.checks import bronze, events, gold, metrics, silver, subscriptions
 from crm_assets.checks.contract import Contract
 from crm_assets.settings import CHECKOUT
 
@@ -20,7 +20,9 @@ TABLES: dict[str, type[Contract]] = {
     "bronze.hotmart_subscriptions": bronze.HotmartSubscriptions,
     "bronze.hotmart_csv": bronze.HotmartCsv,
     "bronze.manychat_contacts": bronze.ManychatContacts,
+    "bronze.hotmart_events": events.HotmartEvents,
     "bronze.crm_actions": bronze.CrmActions,
+    "silver.events": events.Events,
     "silver.contact_records": silver.ContactRecords,
     "silver.sale_records": silver.SaleRecords,
     "silver.customer_xref": silver.CustomerXref,
@@ -30,6 +32,13 @@ TABLES: dict[str, type[Contract]] = {
     "silver.identity_findings": silver.IdentityFindings,
     "silver.sales": silver.Sales,
     "silver.products": silver.Products,
+    "silver.subscriptions": subscriptions.Subscriptions,
+    "silver.subscription_history": subscriptions.SubscriptionHistory,
+    "silver.subscription_periods": subscriptions.SubscriptionPeriods,
+    "silver.subscription_readings": subscriptions.SubscriptionReadings,
+    "silver.access": subscriptions.Access,
+    "silver.access_log": subscriptions.AccessLog,
+    "silver.carts": events.Carts,
     "silver.contact_history": silver.ContactHistory,
     "silver.consents": silver.Consents,
     "silver.opt_outs": silver.OptOuts,
@@ -40,6 +49,15 @@ TABLES: dict[str, type[Contract]] = {
     "gold.audience_<name>": gold.Audience,
     "gold.remarketing_batches": gold.RemarketingBatches,
     "gold.identity_review": gold.IdentityReview,
+    "gold.triggers": events.Triggers,
+    "gold.subscription_metrics": metrics.SubscriptionMetrics,
+    "gold.mrr_movements": metrics.MrrMovements,
+    "gold.churn": metrics.Churn,
+    "gold.subscription_ltv": metrics.SubscriptionLtv,
+    "gold.revenue": metrics.Revenue,
+    "gold.cohorts": metrics.Cohorts,
+    "gold.cart_conversion": metrics.CartConversion,
+    "gold.metric_changes": metrics.MetricChanges,
 }
 """Every table with a contract, in the order of the layers."""
 
@@ -48,6 +66,7 @@ TYPES = {
     "Int64": "integer",
     "UInt64": "integer",
     "UInt8": "small integer",
+    "Float64": "number",
     "Boolean": "yes or no",
     "Date": "day",
     "Datetime": "instant",

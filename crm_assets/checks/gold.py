@@ -69,7 +69,7 @@ class RemarketingBatches(Contract):
     phone: str = pa.Field(nullable=True, str_matches=E164, description="phone, E.164")
     audiences: Texts = pa.Field(description="audiences bought from")
     reason: str = pa.Field(
-        isin=["nunca_contatado", "contato_antigo", "restaurado"],
+        isin=["carrinho_aberto", "nunca_contatado", "contato_antigo", "restaurado"],
         description="why this place in the order; restored from the log: no longer known",
     )
     last_purchase_at: Instant = pa.Field(nullable=True, description="last payment at selection")

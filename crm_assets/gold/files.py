@@ -132,6 +132,23 @@ class Exporter:
             "Cadastro de clientes: uma linha por pessoa, de todas as fontes.",
         )  # fmt: skip
 
+    def at_risk(self) -> Export:
+        """`em_risco_<day>.csv`: who is late, or cancelled and still paid for (rules 6.3).
+
+        Whoever is late and was not seen for a month comes first, then who has been late longest.
+        """
+        people = self._read(_AT_RISK)
+        return self._make(
+            "em_risco",
+            f"em_risco_{self._today()}",
+            people,
+            people.filter("askable"),
+            ("name", "email", "phone", "produtos", "situacao", "atrasado_desde", "pago_ate",
+             "ultima_atividade"),
+            {"is_at_risk": "true"},
+            "Assinantes em risco: com pagamento atrasado, ou cancelados com acesso ainda pago.",
+        )  # fmt: skip
+
     def _today(self) -> date:
         return self.settings.today(self.tenant.timezone)
 
@@ -295,5 +312,20 @@ _BATCH = """
     FROM gold.remarketing_batches AS batches
     LEFT JOIN silver.customers AS customers USING (customer_id)
     WHERE batch_date = $day ORDER BY position
+"""
+_AT_RISK = """
+    SELECT customers.*,
+           string_agg(DISTINCT coalesce(subscriptions.product_name, product_id), ', '
+                      ORDER BY coalesce(subscriptions.product_name, product_id)) AS produtos,
+           CASE WHEN bool_or(is_at_risk_inactive) THEN 'atrasado e ausente'
+                WHEN bool_or(status = 'DELAYED') THEN 'atrasado'
+                ELSE 'cancelado, ainda pago' END AS situacao,
+           min(delayed_since) AS atrasado_desde, min(paid_through) AS pago_ate,
+           max(last_activity_at)::DATE AS ultima_atividade
+    FROM silver.subscriptions AS subscriptions
+    JOIN silver.customers AS customers USING (customer_id)
+    WHERE is_at_risk AND customers.is_own
+    GROUP BY ALL
+    ORDER BY bool_or(is_at_risk_inactive) DESC, atrasado_desde NULLS LAST, customer_id
 """
 _CUSTOMERS = "FROM silver.customers ORDER BY name NULLS LAST, customer_id"

@@ -78,12 +78,8 @@ def write_people(
         TooManyPeople: an Excel sheet cannot hold them.
     """
     match flavour:
-        case Format.CSV:
-            _guarded(people.select(columns)).write_csv(path)
-        case Format.EXCEL_CSV:
-            _write_excel_csv(_guarded(people.select(columns)), path)
-        case Format.XLSX:
-            _write_xlsx(_guarded(people.select(columns)), path, about or {})
+        case Format.CSV | Format.EXCEL_CSV | Format.XLSX:
+            write_sheet(people.select(columns), path, flavour, about)
         case Format.TXT:
             _write_lines(digits(people["phone"]).unique(maintain_order=True), path, "\n")
         case Format.VCF:
@@ -92,6 +88,34 @@ def write_people(
             meta_audience(people).write_csv(path)
         case Format.GOOGLE:
             google_audience(people).write_csv(path)
+
+
+def write_sheet(
+    sheet: pl.DataFrame,
+    path: Path,
+    flavour: Format,
+    about: Mapping[str, str] | None = None,
+    name: str = "Pessoas",
+) -> None:
+    """Write a table of any columns in one of the flavours of spreadsheets.
+
+    Args:
+        sheet: what is shown.
+        path: the file, written in place.
+        flavour: `csv`, `excel-csv` or `xlsx`.
+        about: lines of the sheet `Sobre` of an Excel file.
+        name: of the sheet of an Excel file.
+
+    Raises:
+        TooManyPeople: an Excel sheet cannot hold the rows.
+    """
+    shown = _guarded(sheet)
+    if flavour is Format.XLSX:
+        _write_xlsx(shown, path, about or {}, name)
+    elif flavour is Format.EXCEL_CSV:
+        _write_excel_csv(shown, path)
+    else:
+        shown.write_csv(path)
 
 
 def digits(phones: pl.Series) -> pl.Series:
@@ -206,7 +230,7 @@ def _write_excel_csv(sheet: pl.DataFrame, path: Path) -> None:
         writer.writerows(shown.iter_rows())
 
 
-def _write_xlsx(sheet: pl.DataFrame, path: Path, about: Mapping[str, str]) -> None:
+def _write_xlsx(sheet: pl.DataFrame, path: Path, about: Mapping[str, str], name: str) -> None:
     """A table with a frozen, filtered header; text, dates and numbers as such; and `Sobre`."""
     from xlsxwriter import Workbook
 
@@ -218,7 +242,7 @@ def _write_xlsx(sheet: pl.DataFrame, path: Path, about: Mapping[str, str]) -> No
     with Workbook(str(path), options) as workbook:
         sheet.with_columns(pl.col(pl.String).str.head(_SHEET_TEXT)).write_excel(
             workbook,
-            "Pessoas",
+            name,
             dtype_formats={pl.String: "@", pl.Date: "dd/mm/yyyy", pl.Decimal: "#,##0.00"},
             column_widths=150,
             freeze_panes=(1, 0),

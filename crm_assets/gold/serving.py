@@ -11,6 +11,8 @@ import dagster as dg
 
 from crm_assets.gold.audiences import audience_table
 from crm_assets.gold.files import Exporter, write_report
+from crm_assets.gold.metric_changes import PUBLISHED
+from crm_assets.gold.metrics import METRIC_CHANGES
 from crm_assets.gold.snapshot import serving_pointer
 from crm_assets.silver.contacts import LOG_POSITION
 from crm_assets.steps import DATABASE_ERRORS, FRESH, Events, Output, Site, refine_pool
@@ -35,10 +37,18 @@ def serving_assets(site: Site) -> list[dg.AssetsDefinition]:
         "silver.customer_ids": "FROM silver.customer_ids ORDER BY customer_id",
         "silver.sales": "FROM silver.sales ORDER BY customer_id, paid_at",
         "silver.products": "FROM silver.products ORDER BY source, product_id",
+        "silver.subscriptions": "FROM silver.subscriptions ORDER BY customer_id, subscriber_code",
+        "silver.subscription_history": "FROM silver.subscription_history",
+        "silver.access": "FROM silver.access ORDER BY customer_id, product_id",
+        "silver.access_log": "FROM silver.access_log ORDER BY customer_id, noted_at",
+        "silver.carts": "FROM silver.carts ORDER BY customer_id, cart_at",
+        "gold.triggers": "FROM gold.triggers ORDER BY trigger, since DESC, customer_id",
         "silver.contact_history": "FROM silver.contact_history ORDER BY customer_id, occurred_at",
         "gold.daily_report": "FROM gold.daily_report ORDER BY report_date, currency",
         "gold.remarketing_batches": "FROM gold.remarketing_batches ORDER BY batch_date, position",
         "gold.identity_review": "FROM gold.identity_review ORDER BY position",
+        **{f"gold.{table.name}": f"FROM gold.{table.name} ORDER BY ALL" for table in PUBLISHED},
+        METRIC_CHANGES.name: f"FROM {METRIC_CHANGES.name} ORDER BY ALL",
         **{name: f"FROM {name} ORDER BY ltv DESC, customer_id" for name in audiences},
         "meta.loads": "FROM bronze.loads ORDER BY source, slice",
         "meta.rejects": "SELECT source, reason, count(*) AS cells FROM bronze.rejects GROUP BY ALL",
@@ -59,6 +69,11 @@ def serving_assets(site: Site) -> list[dg.AssetsDefinition]:
                         "gold.remarketing_batches",
                         "gold.daily_report",
                         "gold.identity_review",
+                        *(f"gold.{table.name}" for table in PUBLISHED),
+                        METRIC_CHANGES.name,
+                        "gold.triggers",
+                        "silver.subscriptions",
+                        "silver.access",
                         *audiences,
                     ),
                 ),

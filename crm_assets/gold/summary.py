@@ -46,7 +46,9 @@ def report(settings: Settings, tenant: Tenant, day: date | None = None) -> list[
         loaded, newest = con.execute(_LOADS, [wanted]).fetchall()[0]
         return [
             *_sales(con, wanted, loaded),
+            *_subscriptions(con, tenant, wanted),
             *(_customers(con, tenant) if loaded == newest else []),
+            *(_triggers(con, tenant) if loaded == newest else []),
             _batch(con, wanted, newer_actions(con, ops)),
             *(_rejects(con) if loaded == newest else []),
         ]
@@ -85,6 +87,25 @@ def _sales_line(row: dict[str, Any]) -> str:
     )
 
 
+def _subscriptions(con: duckdb.DuckDBPyConnection, tenant: Tenant, day: date) -> list[str]:
+    """Recurring revenue on a day and the churn of the month before; nothing without any."""
+    if not has_table(con, "gold.churn"):
+        return []
+    levels = con.execute(_LEVELS, [day]).fetchall()
+    if not levels or not any(levels[0]):
+        return []
+    subscriptions, trial, at_risk, gross, net = levels[0]
+    churn = con.execute(_CHURN, [day]).fetchall()
+    told = ""
+    if churn and churn[0][1] is not None:
+        month, rate = churn[0]
+        told = f"; churn de {month:%m/%Y}: {100 * rate:.1f} %".replace(".", ",")
+    return [
+        f"Assinaturas: {subscriptions} pagas ({at_risk} em risco) e {trial} em trial; "
+        f"MRR {money(gross)} {tenant.currency} bruto, {money(net)} líquido{told}"
+    ]
+
+
 def _customers(con: duckdb.DuckDBPyConnection, tenant: Tenant) -> list[str]:
     total, buyers, both, reachable, opted_out = con.execute(_CUSTOMERS).fetchall()[0]
     keyless, erased, unmapped, products = con.execute(_OUTSIDE).fetchall()[0]
@@ -114,6 +135,16 @@ def _customers(con: duckdb.DuckDBPyConnection, tenant: Tenant) -> list[str]:
     ]
 
 
+def _triggers(con: duckdb.DuckDBPyConnection, tenant: Tenant) -> list[str]:
+    """Of how many people something holds that a message can answer; nothing without any."""
+    if not has_table(con, "gold.triggers"):
+        return []
+    told = [f"{_TRIGGER_WORDS[name]} {people}" for name, people in con.sql(_PEOPLE).fetchall()]
+    carts = con.sql(_OPEN_CARTS).fetchall()[0][0]
+    worth = f"; carrinhos valem cerca de {money(carts)} {tenant.currency}" if carts else ""
+    return [f"Pedem uma mensagem: {', '.join(told)}{worth}"] if told else []
+
+
 def _batch(con: duckdb.DuckDBPyConnection, day: date, newer: pl.DataFrame) -> str:
     of_day = newer.filter(pl.col("day") == day)
     done = {
@@ -137,6 +168,15 @@ _LOADS = """
     FROM gold.daily_report
 """
 _REPORT = "FROM gold.daily_report WHERE report_date = ? ORDER BY paid DESC, currency"
+_LEVELS = """
+    SELECT subscriptions, trial, at_risk, mrr_gross, mrr_net
+    FROM gold.subscription_metrics WHERE day = ? AND currency = 'home'
+"""
+_CHURN = """
+    SELECT period_start, churn_rate FROM gold.churn
+    WHERE grain = 'month' AND currency = 'home'
+      AND period_start = date_trunc('month', ?::DATE) - INTERVAL 1 MONTH
+"""
 _CUSTOMERS = """
     SELECT count(*), count(*) FILTER (WHERE has_purchased),
            count(*) FILTER (WHERE len(sources) > 1), count(*) FILTER (WHERE reachable),
@@ -161,6 +201,24 @@ _OUTSIDE = """
 _AUDIENCE = """
     SELECT count(*) FILTER (WHERE ltv > 0), coalesce(sum(ltv), 0), count(*) FILTER (WHERE ltv = 0)
     FROM gold.audience_{slug}
+"""
+_TRIGGER_WORDS = {
+    "carrinho": "carrinho aberto",
+    "boleto_pix_pendente": "boleto ou PIX pendente",
+    "expirado": "pagamento vencido",
+    "recusado": "pagamento recusado",
+    "atrasado": "pagamento atrasado",
+    "cancelado": "assinatura cancelada",
+    "reembolsado": "reembolso",
+    "chargeback": "chargeback",
+    "disputa": "disputa",
+}
+_PEOPLE = """
+    SELECT trigger, count(DISTINCT customer_id) FROM gold.triggers GROUP BY trigger ORDER BY trigger
+"""
+_OPEN_CARTS = """
+    SELECT sum(value) FROM silver.carts JOIN gold.triggers USING (customer_id, product_id)
+    WHERE trigger = 'carrinho' AND since = cart_at
 """
 _BATCH = """
     SELECT CASE WHEN customer_id IN (SELECT unnest($skipped::VARCHAR[])) THEN 'pulado'

@@ -10,7 +10,7 @@ import pytest
 from lake import Lake, local, site
 
 from crm_assets.gold import audiences, remarketing
-from crm_assets.silver import contacts, customers, records, sales, xref
+from crm_assets.silver import carts, contacts, customers, records, sales, xref
 
 LOG = pl.Schema(
     {"kind": pl.String, "day": pl.Date, "customer_id": pl.String}
@@ -68,12 +68,13 @@ class Company(Lake):
             xref._write,
             sales._write_sales,
             sales._write_products,
+            carts._write,
             contacts._write,
             customers._prepare,
             customers._write,
         ):
             step(tenant, self.tx)
-        parameters = {"slug": "ilpi"}
+        parameters = {"slug": "ilpi", "triggers": []}
         self.tx.replace_table("gold.audience_ilpi", audiences._AUDIENCE, parameters)
         assert audiences._sales_match("gold.audience_ilpi", parameters, self.tx).passed
         today = tenant.settings.today("America/Sao_Paulo")

@@ -1,0 +1,370 @@
+"""Levels, movements and churn of subscriptions: what holds of any history (rules 6.1 to 6.3)."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lake import cus, local, random_cases
+from metric_samples import ZERO, Metrics, money, stretch
+
+from crm_assets.gold import metrics
+
+START = date(2026, 1, 1)
+DAYS = 60
+TODAY = "03-01"
+
+
+@st.composite
+def histories(draw):
+    """Stretches of a few subscriptions of fewer customers, in two currencies, with gaps."""
+    stretches = []
+    for number in range(draw(st.integers(0, 4))):
+        currency = draw(st.sampled_from(["BRL", "USD", None]))
+        owner = draw(st.sampled_from([1, 1, 2, None]))
+        at = draw(st.integers(0, 30))
+        for _ in range(draw(st.integers(1, 4))):
+            length = draw(st.integers(1, 25))
+            is_last = draw(st.booleans())
+            home = {"BRL": 1, "USD": draw(st.sampled_from(["5", "5.37", None])), None: None}
+            stretches.append(
+                stretch(
+                    number,
+                    (START + timedelta(at)).isoformat(),
+                    None if is_last else (START + timedelta(at + length)).isoformat(),
+                    draw(st.sampled_from([0, "33.33", 50, 97])),
+                    net=draw(st.sampled_from([0, 30, "41.5"])),
+                    state=draw(st.sampled_from(["trial", "active", "delayed", "cancelled"])),
+                    currency=currency,
+                    home=home[currency],
+                    customer_id=cus(owner) if owner else None,
+                    ended_by=draw(st.sampled_from([None, "cancelled", "fim_de_ciclo"])),
+                )
+            )
+            if is_last:
+                break
+            at += length + draw(st.sampled_from([0, 0, 0, 9]))
+            currency = draw(st.sampled_from([currency, currency, currency, "BRL"]))
+    return stretches
+
+
+def counted_by_hand(stretches, on, book):
+    """The level of a day, one stretch at a time."""
+    live = [
+        row
+        for row in stretches
+        if row["from_day"] <= on
+        and (row["to_day"] is None or row["to_day"] > on)
+        and row["state"] != "trial"
+        and (book == "home" or (row["currency"] or "XXX") == book)
+    ]
+    suffix = "_home" if book == "home" else ""
+    paying = {
+        row["customer_id"] or row["subscriber_code"]
+        for row in live
+        if row["mrr_gross"] or row["mrr_net"]
+    }
+    worth = [sum((row[f"mrr_{kind}{suffix}"] or ZERO for row in live), ZERO) for kind in KINDS]
+    return len(live), len(paying), *worth
+
+
+KINDS = ("gross", "net")
+
+
+@random_cases(5)
+@given(histories())
+def test_levels_are_those_counted_by_hand_and_movements_add_up_on_every_grain(stretches):
+    made = Metrics(TODAY).put(*stretches).run()
+    rows = made.lake.rows("FROM gold.subscription_metrics")
+    began = min((row["from_day"] for row in stretches), default=None)
+    if began and began <= made.today:
+        assert {row["day"] for row in rows if row["currency"] == "home"} == {
+            began + timedelta(ago) for ago in range((made.today - began).days + 1)
+        }
+    for row in rows:
+        told = tuple(row[n] for n in ("subscriptions", "customers", "mrr_gross", "mrr_net"))
+        assert told == counted_by_hand(stretches, row["day"], row["currency"]), row["day"]
+        assert row["subscriptions"] == row["active"] + row["delayed"] + row["cancelled_paid"]
+
+
+@random_cases(3)
+@given(histories(), st.integers(0, DAYS))
+def test_what_was_published_of_a_day_stands_when_time_goes_on(stretches, ago):
+    """A closed day looks the same from any later day, and nothing is listed as changed."""
+    earlier = date(2026, 3, 1) - timedelta(ago)
+    made = Metrics(earlier.isoformat()).put(*stretches).run("first")
+    before = made.lake.rows("FROM gold.mrr_movements WHERE NOT is_partial ORDER BY ALL")
+    made.on(TODAY).run("second")
+    after = made.lake.rows("FROM gold.mrr_movements ORDER BY ALL")
+    assert [row for row in before if row not in after] == []
+    assert made.lake.rows("FROM gold.metric_changes") == []
+
+
+def test_a_term_that_ran_out_is_no_churn():
+    made = Metrics().put(
+        stretch(1, "01-01", "02-10", 50, ended_by="fim_de_ciclo"),
+        stretch(2, "01-01", "02-20", 70, ended_by="cancelled"),
+        stretch(3, "01-01", "02-20", 20, ended_by="fim_de_ciclo", who=2),
+        stretch(4, "01-01", None, 10),
+        stretch(5, "01-01", "02-11", 30, ended_by="fim_de_ciclo", who=4),
+    )
+    made.run()
+    row = made.row("gold.mrr_movements", "month", "2026-02-01")
+    assert (row["churned_subscriptions"], row["ended_subscriptions"]) == (1, 3)
+    assert (row["churned_customers"], row["ended_customers"]) == (1, 1)
+    assert (row["churn_gross"], row["ended_gross"], row["contraction_gross"]) == (
+        money(90),
+        money(50),
+        money(30),
+    )
+    churn = made.row("gold.churn", "month", "2026-02-01")
+    assert (churn["churn_rate"], churn["customer_churn_rate"]) == (1 / 5, 1 / 3)
+
+
+def test_who_comes_and_goes_in_one_month_counts_in_both():
+    """A seven-day guarantee would hide otherwise (gold-metrics 2.2)."""
+    made = Metrics().put(stretch(1, "02-03", "02-09", 97, ended_by="refunded")).run()
+    assert made.moved("month", "2026-02-01") == {"new": money(97), "churn": money(97)}
+    week = made.row("gold.mrr_movements", "week", "2026-02-02")
+    assert (week["new_subscriptions"], week["churned_subscriptions"]) == (1, 0)
+    week = made.row("gold.mrr_movements", "week", "2026-02-09")
+    assert (week["new_subscriptions"], week["churned_subscriptions"]) == (0, 1)
+
+
+def test_a_trial_is_nothing_until_it_is_paid():
+    made = Metrics().put(stretch(1, "02-01", "02-08", state="trial"), stretch(1, "02-08", None, 97))
+    made.run()
+    assert made.level("02-07")["subscriptions"] == 0
+    assert made.level("02-07")["trial"] == 1
+    assert made.moved("day", "2026-02-08") == {"new": money(97)}
+
+
+def test_late_and_cancelled_are_at_risk_and_only_cancelled_is_not_committed():
+    told = (
+        Metrics()
+        .put(
+            stretch(1, "02-01", None, 10),
+            stretch(2, "02-01", None, 20, state="delayed"),
+            stretch(3, "02-01", None, 40, state="cancelled", is_committed=False, net=30),
+        )
+        .run()
+        .level("02-02")
+    )
+    assert (told["active"], told["delayed"], told["cancelled_paid"], told["at_risk"]) == (
+        1,
+        1,
+        1,
+        2,
+    )
+    assert (told["mrr_gross"], told["committed_mrr_gross"]) == (money(70), money(30))
+    assert (told["at_risk_mrr_gross"], told["at_risk_mrr_net"]) == (money(60), money(50))
+    assert (told["arr_gross"], told["arr_net"]) == (money(840), money(720))
+
+
+def test_each_currency_is_a_book_and_the_house_has_one_for_all():
+    made = Metrics().put(
+        stretch(1, "02-01", None, 100),
+        stretch(2, "02-01", None, 10, currency="USD", home=5, who=1),
+        stretch(3, "02-01", None, 10, currency="EUR", home=None),
+        stretch(4, "02-01", None, 10, currency=None, home=None),
+    )
+    made.run()
+    levels = {
+        book: (told["customers"], told["mrr_gross"], told["unconverted"])
+        for book in ("BRL", "USD", "EUR", "XXX", "home")
+        if (told := made.level("02-02", book))
+    }
+    assert levels == {
+        "BRL": (1, money(100), 0),
+        "USD": (1, money(10), 0),
+        "EUR": (1, money(10), 0),
+        "XXX": (1, money(10), 0),
+        "home": (3, money(150), 2),
+    }
+
+
+def test_a_customer_who_changes_currency_leaves_one_book_and_stays_in_the_house():
+    made = Metrics().put(
+        stretch(1, "01-10", "02-10", 100),
+        stretch(2, "02-10", None, 30, currency="USD", home=5, who=1),
+    )
+    made.run()
+    assert made.moved("day", "2026-02-10", "BRL") == {"churn": money(100)}
+    assert made.moved("day", "2026-02-10", "USD") == {"new": money(30)}
+    assert made.moved("day", "2026-02-10", "home") == {"expansion": money(50)}
+    assert made.row("gold.churn", "month", "2026-02-01", "home")["customer_churn_rate"] == 0
+
+
+def test_a_free_plan_has_subscriptions_and_no_paying_customer():
+    made = Metrics().put(stretch(1, "02-01", "02-10", 0), stretch(1, "02-10", None, 50)).run()
+    assert (made.level("02-02")["subscriptions"], made.level("02-02")["customers"]) == (1, 0)
+    assert made.moved("day", "2026-02-10") == {"new": money(50)}
+    assert made.row("gold.mrr_movements", "day", "2026-02-10")["new_subscriptions"] == 0
+
+
+def test_the_present_period_is_marked():
+    made = Metrics("03-15").put(stretch(1, "01-01", None)).run()
+    partial = made.lake.rows(
+        "SELECT grain, period_start FROM gold.mrr_movements WHERE is_partial AND currency = 'BRL'"
+    )
+    assert {(row["grain"], row["period_start"]) for row in partial} == {
+        ("day", date(2026, 3, 15)),
+        ("week", date(2026, 3, 9)),
+        ("month", date(2026, 3, 1)),
+    }, "the fifteenth was a Sunday: its week has not ended either"
+
+
+def test_a_late_fact_is_listed_with_what_was_and_what_is():
+    made = Metrics("03-15").put(stretch(1, "01-01", None, 100), stretch(2, "03-10", None, 10))
+    made.run("first")
+    assert made.lake.rows("FROM gold.metric_changes") == []
+    made.on("03-16").put(stretch(1, "01-01", "03-13", 100), stretch(2, "03-10", None, 10))
+    made.run("second")
+    listed = made.lake.rows(
+        "FROM gold.metric_changes "
+        "WHERE currency = 'BRL' AND metric = 'subscription_metrics.mrr_gross'"
+    )
+    assert [(r["grain"], r["period_start"], r["was"], r["now"], r["run_id"]) for r in listed] == [
+        ("day", date(2026, 3, day), money(110), money(10), "second") for day in (13, 14)
+    ]
+    moved = made.lake.rows(
+        "SELECT DISTINCT metric, grain, period_start FROM gold.metric_changes "
+        "WHERE starts_with(metric, 'mrr_movements') AND currency = 'home'"
+    )
+    assert {row["metric"].split(".")[1] for row in moved} == {
+        "churn_gross", "churn_net", "churned_customers", "churned_subscriptions",
+    }  # fmt: skip
+    assert {(row["grain"], row["period_start"]) for row in moved} == {("day", date(2026, 3, 13))}
+    made.run("third")
+    assert made.lake.value("SELECT count(*) FROM gold.metric_changes WHERE run_id = 'third'") == 0
+
+
+def test_nothing_changed_in_what_nobody_published():
+    """Neither the first load nor an older history that arrives later is a change."""
+    made = Metrics("03-15").put(stretch(1, "02-01", None)).run("first")
+    made.put(stretch(1, "02-01", None), stretch(2, "01-01", "01-20")).run("second")
+    assert made.lake.rows("FROM gold.metric_changes") == []
+
+
+def test_a_clock_set_back_lists_nothing():
+    made = Metrics("03-15").put(stretch(1, "01-01", "03-10")).run("first")
+    made.on("02-10").run("replay")
+    assert made.lake.rows("FROM gold.metric_changes") == []
+    assert made.level("02-11") == {}
+
+
+def test_a_house_without_subscriptions_has_no_figures():
+    made = Metrics().run()
+    for table in metrics.TABLES:
+        assert made.lake.value(f"SELECT count(*) FROM {table.name}") == 0
+    told = metrics._write(made.site, [made.today], "run", made.lake.tx)
+    assert told["gold.subscription_metrics"]["dagster/row_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "check"),
+    [
+        ("UPDATE gold.mrr_movements SET new_net = new_net + 0.01", metrics._movements_add_up),
+        (
+            "UPDATE gold.mrr_movements SET churned_customers = 9 WHERE grain = 'week'",
+            metrics._movements_add_up,
+        ),
+        (
+            "DELETE FROM gold.mrr_movements WHERE period_start = '2026-02-05'",
+            metrics._closings_match,
+        ),
+        ("UPDATE gold.subscription_metrics SET mrr_gross = 1", metrics._closings_match),
+        ("UPDATE gold.subscription_metrics SET customers = 1", metrics._closings_match),
+    ],
+)
+def test_a_planted_difference_fails(damage, check):
+    made = Metrics().put(stretch(1, "02-01", None), stretch(2, "02-03", None)).run()
+    made.lake.tx.execute(damage)
+    assert not check(made.lake.tx).passed
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE gold.subscription_metrics SET subscriptions = 3 WHERE currency = 'BRL'",
+        "DELETE FROM gold.subscription_metrics WHERE currency = 'home'",
+    ],
+)
+def test_a_day_that_its_periods_do_not_give_fails(damage):
+    made = Metrics().put(stretch(1, "02-01", None)).run()
+    made.lake.tx.execute(damage)
+    assert not metrics._recounted(made.site, made.lake.tx).passed
+
+
+def test_the_step_tells_figures_that_can_be_drawn():
+    made = Metrics("03-15").put(
+        stretch(1, "01-01", None, 100, net=80), stretch(2, "01-01", "02-10", 100, net=80)
+    )
+    made.make()
+    days = [date(2026, 3, 14), date(2026, 3, 15)]
+    told = metrics._write(made.site, days, "run", made.lake.tx)
+    levels = told["gold.subscription_metrics"]
+    assert levels.pop("dagster/row_count") == 4, "two days of two books"
+    assert "hoje 80 de MRR líquido" in levels.pop("MRR líquido por semana").value
+    assert levels == {
+        "assinaturas": 1.0,
+        "em trial": 0.0,
+        "em risco": 0.0,
+        "MRR bruto": 100.0,
+        "MRR líquido": 80.0,
+        "MRR líquido comprometido": 80.0,
+        "sem conversão": 0.0,
+    }
+    assert told["gold.churn"] == {
+        "churn do último mês fechado (%)": 50.0,
+        "churn de receita (%)": 50.0,
+        "taxa da Hotmart (%)": 0.0,
+    }
+    assert "saiu" in told["gold.mrr_movements"]["movimentos por semana"].value
+
+
+def charge(number, paid, customer=1, gross="100.00", **more):
+    """A paid recurrence."""
+    amount = Decimal(gross)
+    return {
+        "sale_id": f"hotmart:HP{number}",
+        "order_id": f"HP{number}",
+        "customer_id": cus(customer),
+        "paid_at": local(paid),
+        "gross": amount,
+        "net": amount * Decimal("0.9"),
+        "net_currency": "BRL",
+        "is_subscription": True,
+        **more,
+    }
+
+
+def test_historic_worth_leaves_out_what_was_given_back():
+    refunded = {"is_refunded": True, "is_paid": False, "status_class": "reversed"}
+    made = Metrics("03-15").put(
+        stretch(1, "01-05", None),
+        sales=[
+            charge(1, "2026-01-05 10:00"),
+            charge(2, "2026-02-05 10:00"),
+            charge(3, "2026-01-06 10:00", 2, **refunded, refunded_at=local("2026-02-07 09:00")),
+            charge(4, "2026-01-06 10:00", 3, **refunded),
+            charge(5, "2026-01-06 10:00", 4, status_class="partial", is_paid=False),
+            charge(6, "2026-01-06 10:00", 5, payment_mode="SMART_INSTALLMENT"),
+            charge(7, "2026-01-06 10:00", 6, is_subscription=False),
+            charge(8, "2026-03-16 10:00"),
+        ],
+    )
+    made.run()
+    rows = made.lake.rows("FROM gold.subscription_ltv WHERE currency = 'BRL' ORDER BY month")
+    told = [
+        (r["paying_customers_ever"], r["historic_gross"], r["historic_ltv_gross"]) for r in rows
+    ]
+    assert told == [
+        (2, money(200), money(100)),
+        (1, money(200), money(200)),
+        (1, money(200), money(200)),
+    ]
+    assert rows[0]["historic_net"] == money(180)
