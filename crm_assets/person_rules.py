@@ -125,7 +125,8 @@ class Privacy(Frozen):
         output_days: files made for people.
         log_days: what runs printed.
         snapshots: serving snapshots, the current one included.
-        backup_days: copies of the warehouse.
+        backup_days: backups, and copies of the warehouse before an upgrade or a restore.
+        event_months: events in the inbox; older ones that were processed go to the archive.
     """
 
     due_days: Annotated[int, Field(ge=1, le=30)] = 15
@@ -137,3 +138,24 @@ class Privacy(Frozen):
     log_days: Annotated[int, Field(ge=1, le=3650)] = 30
     snapshots: Annotated[int, Field(ge=1, le=30)] = 2
     backup_days: Annotated[int, Field(ge=1, le=3650)] = 35
+    event_months: Annotated[int, Field(ge=1, le=120)] = 12
+
+
+class Alerts(Frozen):
+    """When a figure or the inbox is worth an alert (rules 6.6).
+
+    Attributes:
+        max_monthly_churn: share of the subscriptions lost in a month.
+        max_mrr_fall: share of the monthly recurring revenue lost in `mrr_days`.
+        mrr_days: in so many days.
+        dead_events: so many events in a row that were given up.
+        failed_events: so many in a row that failed, given up or not.
+        refused_posts: so many posts in a row without the right token.
+    """
+
+    max_monthly_churn: Annotated[float, Field(gt=0, le=1)] = 0.10
+    max_mrr_fall: Annotated[float, Field(gt=0, le=1)] = 0.10
+    mrr_days: Annotated[int, Field(ge=1, le=365)] = 7
+    dead_events: Annotated[int, Field(ge=1, le=1000)] = 5
+    failed_events: Annotated[int, Field(ge=1, le=1000)] = 10
+    refused_posts: Annotated[int, Field(ge=1, le=100000)] = 20

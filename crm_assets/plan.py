@@ -27,13 +27,14 @@ HOTMART_SOURCES = (
 SOURCES_OF = {
     "hotmart": HOTMART_SOURCES,
     "subscriptions": ("hotmart_subscriptions",),
+    "events": ("events",),
     "hotmart_csv": ("hotmart_csv",),
     "manychat": ("manychat",),
     "actions": ("actions",),
 }
 """Sources in the loads ledger by ingest job, in the order of the daily round."""
 
-OCCASIONAL = frozenset({"hotmart_csv"})
+OCCASIONAL = frozenset({"hotmart_csv", "events"})
 """Sources that nobody misses: not mentioned before they were used."""
 
 WINDOW_START_TAG = "crm/window_start"
@@ -77,11 +78,13 @@ class Landed:
     Attributes:
         loads: the latest load of every slice.
         last_action_id: newest action in the log.
+        due_events: whether something in the inbox waits to be taken.
         file_keys: by source, the dynamic partitions of its files, in Dagster's order.
     """
 
     loads: Sequence[Load] = ()
     last_action_id: int = 0
+    due_events: bool = False
     file_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def of(self, source: str) -> dict[str, Load]:
@@ -205,6 +208,12 @@ def plan_actions(landed: Landed) -> list[IngestRequest]:
         and load.content_sha256 == str(landed.last_action_id)
     )
     return [] if known else [IngestRequest("actions")]
+
+
+def plan_events(landed: Landed) -> list[IngestRequest]:
+    """What was posted to us, when something waits or the warehouse lost a day of it."""
+    is_lost = any(load.status == "received" for load in landed.of("events").values())
+    return [IngestRequest("events")] if landed.due_events or is_lost else []
 
 
 def source_ages(loads: Iterable[Load]) -> dict[str, datetime | None]:

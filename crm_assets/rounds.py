@@ -16,6 +16,7 @@ from time import monotonic, sleep
 import dagster as dg
 
 from crm_assets.automation.alerts import DAILY, DAILY_LATE, RUN_FAILED, last_due
+from crm_assets.automation.figures import note_figures, note_inbox
 from crm_assets.automation.jobs import SOURCES, landed, plan
 from crm_assets.automation.notify import deliver, report
 from crm_assets.automation.runs import (
@@ -192,6 +193,8 @@ def run_round(
         done.receipts = [_settled(site, receipt, ops, done) for receipt in done.receipts]
         _note_incidents(site, ops, done)
         note_overdue(site, ops)
+        note_figures(site.settings, site.tenant, ops)
+        note_inbox(site.settings, site.tenant, ops)
         done.ages = source_ages(ops.loads())
         done.stale = _stale(ops.loads(), done, before)
         done.untold = deliver(site.settings, site.tenant, ops)

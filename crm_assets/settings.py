@@ -122,6 +122,7 @@ class Settings:
         ops_url: PostgreSQL address of the operations store of all environments and tenants, when
             it is not a file of each.
         alerts: where alerts go.
+        backup_passphrase: encrypts the secrets in backups; without it they are left out.
     """
 
     environment: Environment
@@ -131,6 +132,7 @@ class Settings:
     fixed_now: datetime | None = None
     ops_url: str | None = field(default=None, repr=False)
     alerts: AlertSettings = AlertSettings()
+    backup_passphrase: str = field(default="", repr=False)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -149,6 +151,7 @@ class Settings:
             fixed_now=_instant("CRM_NOW", environ.get("CRM_NOW")),
             ops_url=_ops_url(environ.get("CRM_OPS_URL")),
             alerts=AlertSettings.from_environ(environ),
+            backup_passphrase=environ.get("CRM_BACKUP_PASSPHRASE", ""),
         )
 
     def now(self) -> datetime:
@@ -185,6 +188,10 @@ class Settings:
     def has_ops(self, tenant: str) -> bool:
         """Whether the tenant's operations store exists already."""
         return bool(self.ops_url) or Path(self.ops_address(tenant)).exists()
+
+    def backup_folder(self, tenant: str) -> Path:
+        """Where backups are kept, apart from what they are of."""
+        return self.home / "backups" / self.environment / tenant
 
     def output_folder(self, tenant: str) -> Path:
         """Files made for people, separate by environment and tenant."""

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from crm_assets.person_rules import Frozen, Identity, Privacy, Survivorship
+from crm_assets.person_rules import Alerts, Frozen, Identity, Privacy, Survivorship
 from crm_assets.settings import Settings, SettingsError, parse_day
 
 DEFAULT = "default"
@@ -62,6 +62,11 @@ _MEANINGS = {
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 Url = Annotated[str, Field(pattern=_URL.pattern)]
+Trigger = Literal[
+    "carrinho", "boleto_pix_pendente", "expirado", "recusado", "atrasado", "cancelado",
+    "reembolsado", "chargeback", "disputa",
+]  # fmt: skip
+"""What may have happened to somebody that a message can answer (rules 4.7)."""
 
 
 class HotmartSource(Frozen):
@@ -73,6 +78,7 @@ class HotmartSource(Frozen):
     client_id_env: EnvironmentName
     client_secret_env: EnvironmentName
     basic_token_env: EnvironmentName
+    webhook_token_env: EnvironmentName
     api_url: Url = "https://developers.hotmart.com"
     auth_url: Url = "https://api-sec-vlc.hotmart.com"
     calls_per_minute: Annotated[int, Field(gt=0)] = 500
@@ -97,11 +103,13 @@ class ManychatSource(Frozen):
         enabled: whether its files and its sheet are read.
         sheet_url_env: variable that holds the address of a Google Sheet; it need not be set.
         sheet_every_minutes: how often the schedule reads the sheet.
+        webhook_token_env: variable that holds the tokens of its External Requests.
     """
 
     enabled: bool = True
     sheet_url_env: EnvironmentName = "MANYCHAT_SHEET_URL"
     sheet_every_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
+    webhook_token_env: EnvironmentName = "MANYCHAT_WEBHOOK_TOKEN"  # noqa: S105
 
 
 class Audience(Frozen):
@@ -113,6 +121,7 @@ class Audience(Frozen):
         product_ids: ids of its products.
         product_names: patterns of their names.
         rest: takes every product that no other audience names.
+        triggers: keeps only the people of whom one of these holds, buyers or not.
     """
 
     label: str
@@ -120,6 +129,7 @@ class Audience(Frozen):
     product_ids: tuple[str, ...] = ()
     product_names: tuple[str, ...] = ()
     rest: bool = False
+    triggers: tuple[Trigger, ...] = ()
 
     @field_validator("product_ids", mode="before")
     @classmethod
@@ -128,17 +138,78 @@ class Audience(Frozen):
 
 
 class Remarketing(Frozen):
-    """Who may enter the batch of the day (rules 4.3 to 4.5)."""
+    """Who may enter the batch of the day (rules 4.3 to 4.5).
+
+    Attributes:
+        batch_size: people a day.
+        days_since_purchase: days without a purchase or a refund.
+        days_since_contact: days without a contact.
+        allow_landline: a landline is enough.
+        include_leads: people who never bought, too.
+        triggers: only people of whom one of these holds; all without any.
+    """
 
     batch_size: Annotated[int, Field(ge=1, le=50)] = 50
     days_since_purchase: Annotated[int, Field(ge=0, le=3650)] = 30
     days_since_contact: Annotated[int, Field(ge=0, le=3650)] = 30
     allow_landline: bool = False
     include_leads: bool = True
+    triggers: tuple[Trigger, ...] = ()
+
+
+class Subscriptions(Frozen):
+    """What counts in recurring revenue (rules 6.1).
+
+    Attributes:
+        delay_days: so many days a late subscription still counts.
+    """
+
+    delay_days: Annotated[int, Field(ge=0, le=90)] = 30
+
+
+class AccessPlan(Frozen):
+    """The plan that a product gives, or one offer of it, or an offer of any product.
+
+    Attributes:
+        plan: its name on the platform.
+        product: id of the product.
+        offer: code of the offer.
+    """
+
+    plan: str
+    product: str | None = None
+    offer: str | None = None
+
+    @field_validator("product", mode="before")
+    @classmethod
+    def _id_as_text(cls, written: object) -> object:
+        return str(written) if isinstance(written, int) else written
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Self:
+        if self.product is None and self.offer is None:
+            raise ValueError("diga product, offer ou os dois")
+        return self
+
+
+class Access(Frozen):
+    """Who may use what was bought (rules 6.4).
+
+    Attributes:
+        grace_days: so many days a late subscription keeps its access.
+        plans: the plan by product and offer; without a match the monthly value decides.
+    """
+
+    grace_days: Annotated[int, Field(ge=0, le=90)] = 7
+    plans: tuple[AccessPlan, ...] = ()
 
 
 class Tenant(Frozen):
-    """One company."""
+    """One company.
+
+    Attributes:
+        refine_every_minutes: events alone do not refine more often than this.
+    """
 
     slug: Slug
     name: str
@@ -146,13 +217,17 @@ class Tenant(Frozen):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "BRL"
     owners: tuple[str, ...] = ("team:crm",)
     schedules_on: bool = False
+    refine_every_minutes: Annotated[int, Field(ge=1, le=1440)] = 15
     hotmart: HotmartSource
     manychat: ManychatSource = ManychatSource()
     audiences: dict[Slug, Audience] = {
         "todos": Audience(label="Todos", public_label="todos", rest=True)
     }
     remarketing: Remarketing = Remarketing()
+    subscriptions: Subscriptions = Subscriptions()
+    access: Access = Access()
     privacy: Privacy = Privacy()
+    alerts: Alerts = Alerts()
     identity: Identity = Identity()
     survivorship: Survivorship = Survivorship()
 
@@ -231,6 +306,7 @@ def build_tenant_model(slug: str, table: object, environ: Mapping[str, str]) -> 
         "client_id_env": f"{prefix}HOTMART_CLIENT_ID",
         "client_secret_env": f"{prefix}HOTMART_CLIENT_SECRET",
         "basic_token_env": f"{prefix}HOTMART_BASIC_TOKEN",
+        "webhook_token_env": f"{prefix}HOTMART_WEBHOOK_TOKEN",
     }
     for key in ("api_url", "auth_url"):
         name = f"HOTMART_{key.upper()}"
@@ -244,7 +320,10 @@ def build_tenant_model(slug: str, table: object, environ: Mapping[str, str]) -> 
             defaults[key] = day
     sources: dict[str, Mapping[str, object]] = {
         "hotmart": defaults,
-        "manychat": {"sheet_url_env": f"{prefix}MANYCHAT_SHEET_URL"},
+        "manychat": {
+            "sheet_url_env": f"{prefix}MANYCHAT_SHEET_URL",
+            "webhook_token_env": f"{prefix}MANYCHAT_WEBHOOK_TOKEN",
+        },
     }
     for name, known in sources.items():
         written = table.get(name, {})

@@ -18,16 +18,21 @@ from rich.table import Table
 
 from crm_assets.settings import Environment, Settings, SettingsError, load_settings
 from crm_assets.tenants import Tenant
+from crm_cli.access import access_app
 from crm_cli.alerts import alerts_app
+from crm_cli.backups import backup, cleanup, restore
 from crm_cli.console import age, local, out, refuse, tell_plan, tell_tenant
 from crm_cli.customers import customers_app
 from crm_cli.demo import demo
 from crm_cli.dev import dev
+from crm_cli.events import events_app
 from crm_cli.exports import export_app
 from crm_cli.imports import import_app
-from crm_cli.reports import report
+from crm_cli.reports import report_app
 from crm_cli.sandbox import sandbox_app
+from crm_cli.serve import serve
 from crm_cli.session import TenantOption, chosen_tenants, open_ops, run_tenant
+from crm_cli.subscriptions import subscriptions_app
 from crm_resources.locks import holder
 
 if TYPE_CHECKING:
@@ -43,10 +48,17 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(dev)
-app.command()(report)
+app.command()(serve)
+app.command()(backup)
+app.command()(restore)
+app.command()(cleanup)
 app.add_typer(import_app, name="import")
 app.add_typer(export_app, name="export")
+app.add_typer(events_app, name="events")
+app.add_typer(report_app, name="report")
 app.add_typer(customers_app, name="customers")
+app.add_typer(subscriptions_app, name="subscriptions")
+app.add_typer(access_app, name="access")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(sandbox_app, name="sandbox")
 
@@ -73,7 +85,7 @@ def main() -> None:
 def run(
     tenant: TenantOption = None,
     only: Annotated[
-        str | None, typer.Option(help="Só estas etapas: hotmart,manychat,actions,refine.")
+        str | None, typer.Option(help="Só estas etapas: hotmart,events,manychat,actions,refine.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Mostra o que seria lido, sem ler nada.")
@@ -90,11 +102,15 @@ def run(
     stages = _stages(only, rounds.STAGES)
     tenants = chosen_tenants(settings, tenant)
     if dry_run:
+        from crm_assets.automation.events import are_due
         from crm_assets.plan import Landed
 
         for one in tenants:
-            known = open_ops(settings, one).loads() if settings.has_ops(one.slug) else ()
-            tell_plan(settings, one, stages, Landed(loads=known))
+            known = Landed()
+            if settings.has_ops(one.slug):
+                ops = open_ops(settings, one)
+                known = Landed(loads=ops.loads(), due_events=are_due(ops, settings.now()))
+            tell_plan(settings, one, stages, known)
         return
     if settings.environment is Environment.HML:
         out.print(f"Ambiente hml: a rodada começa em {HML_WAIT_SECONDS} s (Ctrl+C cancela).")
@@ -124,7 +140,7 @@ def status(tenant: TenantOption = None) -> None:
         for source, at in source_ages(ops.loads()).items():
             table.add_row(source, local(one, at), age(settings, at))
         out.print(table)
-        for lock in ("run.lock", "refine.lock", "warehouse.duckdb.lock"):
+        for lock in ("run.lock", "refine.lock", "backup.lock", "warehouse.duckdb.lock"):
             if held := holder(folder / lock):
                 out.print(escape(f"em andamento: {held}"))
         for mark, told in _troubles(settings, one, ops):

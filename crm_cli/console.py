@@ -88,6 +88,8 @@ def tell_plan(settings: Settings, tenant: Tenant, stages: Sequence[str], known: 
         held = {load.content_sha256: load.status for load in known.of("manychat").values()}
         for arrival in arrivals(settings.input_folder(tenant.slug, "manychat")):
             out.print(escape(f"  arquivo {arrival.path.name}: {_fate(arrival.path, held)}"))
+    if "events" in stages and known.due_events:
+        out.print("  eventos que esperam na caixa de entrada: serão lidos")
     if "refine" in stages:
         out.print(f"  refine do dia {settings.today(tenant.timezone):%d/%m/%Y}")
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from crm_assets.settings import CHECKOUT, load_settings
 from crm_cli.console import tell_next
 from crm_cli.sandbox import SANDBOX_PORT
-from crm_cli.session import chosen_tenants, run_tenant
+from crm_cli.session import chosen_tenants, open_ops, run_tenant
 
 DEMO_NOW = "2026-03-15T09:00:00-03:00"
 
@@ -34,6 +36,7 @@ def demo() -> None:
     env_file = settings.home / "demo.env"
     env_file.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
     sales = SandboxData.load(sample / "hotmart.json")
+    _deliver(sample / "events" / "hotmart.jsonl")
     with SandboxServer(Sandbox(sales)) as sandbox:
         os.environ["HOTMART_API_URL"] = os.environ["HOTMART_AUTH_URL"] = sandbox.url
         settings = load_settings()
@@ -42,6 +45,29 @@ def demo() -> None:
     if ok:
         tell_next(env_file)
     sys.exit(0 if ok else 1)
+
+
+def _deliver(file: Path) -> None:
+    """Put invented webhook bodies into the inbox, as the receiver does."""
+    from crm_resources.ops import InboxEvent
+
+    settings = load_settings()
+    (one,) = chosen_tenants(settings, None)
+    posts = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    open_ops(settings, one).receive(
+        [
+            InboxEvent(
+                kind="hotmart",
+                event_key=post["body"]["id"],
+                event=post["body"]["event"],
+                version=post["body"]["version"],
+                content_type="application/json",
+                body=json.dumps(post["body"], ensure_ascii=False),
+                received_at=datetime.fromisoformat(post["received_at"]),
+            )
+            for post in posts
+        ]
+    )
 
 
 def _demo_environment(sample: Path) -> dict[str, str]:

@@ -18,6 +18,7 @@ from crm_cli.session import TenantOption, actor_by, fail, run_tenant, tenant_of,
 if TYPE_CHECKING:
     from crm_assets.privacy.eraser import Outcome
     from crm_assets.privacy.person import Record
+    from crm_assets.privacy.rights import Request
 
 
 def erase(
@@ -88,23 +89,36 @@ def _erase(
 
     site = site_of(tenant, settings)
     customer_id, refs, stays = _chosen(settings, tenant, who, named)
-    rehearsed = eraser.rehearse(site, customer_id, refs, actor=actor, reason=reason)
+    rehearsed = eraser.rehearse(site, {customer_id: refs}, actor=actor, reason=reason)
     _tell_counts(rehearsed.found)
     out.print(
-        f"{len(rehearsed.person.records)} registros; {len(rehearsed.person.values)} marcas contra "
+        f"{len(rehearsed.people.records)} registros; {len(rehearsed.people.values)} marcas contra "
         f"a volta; {len(rehearsed.destinations)} arquivos gerados citaram a pessoa."
     )
     if stays:
         out.print(f"{stays} registros do mesmo perfil são de outra pessoa e ficam.")
+    for request in eraser.asked_by(site, site.ops_store(), rehearsed.people):
+        out.print(_request_note(request))
     if dry_run:
         out.print("Nada foi apagado.")
         return
-    if not yes and not _confirmed("Apagar? Não há como desfazer."):
+    if not yes and not confirmed("Apagar? Não há como desfazer."):
         fail("Nada foi apagado.")
     _end(settings, tenant, eraser.erase(site, customer_id, refs, actor=actor, reason=reason))
 
 
-def _confirmed(question: str) -> bool:
+def _request_note(request: Request) -> str:
+    """What becomes of an open request of the person to be erased."""
+    number = request.number
+    if request.checked_at:
+        return f"Responde ao pedido {number}, que será encerrado como atendido."
+    return (
+        f"O pedido {number} desta pessoa ainda não teve a identidade conferida: confira com "
+        f"`crm customers request check {number} --how …` antes, ou encerre-o depois."
+    )
+
+
+def confirmed(question: str) -> bool:
     """Ask in Portuguese, which typer's own question is not."""
     answer: str = typer.prompt(f"{question} [s/N]", default="n", show_default=False)
     return answer.strip().casefold() in {"s", "sim"}
@@ -178,5 +192,7 @@ def _end(settings: Settings, tenant: Tenant, done: Outcome) -> None:
         out.print(escape(f"  ainda cita a pessoa: {place} ({count})"))
     if done.left:
         fail("O apagamento não terminou: resolva o que ainda cita a pessoa e rode com --resume.")
+    for number in done.requests:
+        out.print(f"Pedido {number} encerrado: atendido.")
     out.print("A pessoa foi apagada; o cadastro é refeito agora.")
     sys.exit(0 if run_tenant(settings, tenant, ("actions", "refine")) else 1)

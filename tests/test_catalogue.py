@@ -23,13 +23,16 @@ from crm_assets.plots import INLINE
 from crm_assets.settings import CHECKOUT
 from crm_assets.steps import CONTRACT_KEPT
 
-WITHOUT_TABLE = {"gold.serving", "gold.exports"}
+WITHOUT_TABLE = {"gold.serving", "gold.exports", "gold.churn_report"}
 LARGEST = 4096
 PLOTS = {
     "silver.sales": {"receita: últimos 30 dias", "receita: 30 dias anteriores"},
     "silver.customers": {"clientes ao longo de um ano"},
     "silver.customer_merges": {"uniões e separações por semana"},
+    "silver.subscription_periods": {"assinaturas por semana"},
     "gold.remarketing_batches": {"últimos 30 lotes"},
+    "gold.subscription_metrics": {"MRR líquido por semana"},
+    "gold.mrr_movements": {"movimentos por semana"},
 }
 
 
@@ -104,7 +107,7 @@ def test_what_a_column_must_keep_is_beside_it():
     assert columns["batch_date"].constraints == dg.TableColumnConstraints(nullable=False)
     assert columns["name"].constraints.nullable
     assert columns["reason"].constraints.other == [
-        "um de: nunca_contatado, contato_antigo, restaurado"
+        "um de: carrinho_aberto, nunca_contatado, contato_antigo, restaurado"
     ]
     rules = column_schema(RemarketingBatches).constraints
     assert rules.other == ["sem repetição: batch_date + position"]

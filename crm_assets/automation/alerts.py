@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 
+from crm_assets.bronze.event_bodies import NOVELTY
 from crm_assets.plan import SOURCES_OF, daily_instant
 from crm_assets.settings import Environment
 from crm_assets.slices import zone
@@ -21,6 +22,8 @@ from crm_resources.ops import Delivery, Incident
 RUN_FAILED = "run_failed"
 DAILY_LATE = "daily_late"
 REQUEST_OVERDUE = "request_overdue"
+CHURN_HIGH, REVENUE_FELL = "churn_high", "revenue_fell"
+EVENTS_DEAD, EVENTS_FAILING, POSTS_REFUSED = "events_dead", "events_failing", "posts_refused"
 DAILY = "daily"
 """Subject of the only incident of kind `DAILY_LATE`."""
 
@@ -31,13 +34,67 @@ PAUSE_MINUTES = 60
 _STAGES = {
     "hotmart": "a leitura das vendas da Hotmart",
     "subscriptions": "a leitura das assinaturas da Hotmart",
+    "events": "a leitura dos eventos que a Hotmart e o ManyChat mandaram",
     "manychat": "a importação dos contatos do ManyChat",
     "actions": "a leitura das decisões (pedidos para sair, lotes)",
     "refine": "a atualização do cadastro, dos públicos e do lote do dia",
     "hotmart_csv": "a importação das vendas exportadas da Hotmart",
     "retention": "a limpeza do que passou do prazo de guarda",
+    "cleanup": "a limpeza mensal dos eventos antigos",
+    "backup": "a cópia de segurança do dia",
+    "access": "a revisão dos acessos que vencem",
+    "churn": "a análise semanal do churn",
+    "identity_audit": "a conferência semanal da identidade",
     DAILY: "a rodada diária, que não terminou bem em 3 horas",
 }
+_KINDS = {
+    CHURN_HIGH: "o churn mensal das assinaturas",
+    REVENUE_FELL: "a queda da receita recorrente",
+    NOVELTY: "nomes que a Hotmart manda em eventos e o programa não conhece",
+    EVENTS_DEAD: "a leitura de eventos da Hotmart, que ficaram para trás",
+    EVENTS_FAILING: "a leitura de eventos da Hotmart",
+    POSTS_REFUSED: "a entrada de eventos (webhook)",
+}
+_HAPPENED = {
+    NOVELTY: "Apareceram",
+    REQUEST_OVERDUE: "Venceu",
+    CHURN_HIGH: "Passou do limite",
+    REVENUE_FELL: "Passou do limite",
+}
+_NO_EFFECT = "nenhum."
+_BUSINESS = "nenhum: eles estão certos, e o aviso é sobre o negócio."
+_UNREAD = "o que estes eventos dizem falta até serem lidos, ou até a leitura diária."
+_EFFECTS = {
+    REQUEST_OVERDUE: _NO_EFFECT,
+    CHURN_HIGH: _BUSINESS,
+    REVENUE_FELL: _BUSINESS,
+    NOVELTY: "nenhum: o que é novo fica guardado, mas nada se faz com ele.",
+    EVENTS_DEAD: _UNREAD,
+    EVENTS_FAILING: _UNREAD,
+    POSTS_REFUSED: "o que foi recusado não entrou; a leitura diária traz vendas, não carrinhos.",
+}
+_FIGURES = "`uv run crm report subscriptions{of}` mostra os números por mês."
+_EVENTS = (
+    "`uv run crm events list{of}` mostra o motivo; `uv run crm events retry{of}` tenta de novo; "
+    "docs/webhooks.md."
+)
+_REMEDIES = {
+    REQUEST_OVERDUE: "responda à pessoa; `uv run crm customers request list --open{of}`.",
+    CHURN_HIGH: _FIGURES,
+    REVENUE_FELL: _FIGURES,
+    NOVELTY: "atualize o programa; se o nome for um evento de venda, avise quem o mantém.",
+    EVENTS_DEAD: _EVENTS,
+    EVENTS_FAILING: _EVENTS,
+    POSTS_REFUSED: "confira o hottok em HOTMART_WEBHOOK_TOKEN; docs/webhooks.md.",
+}
+_HOUSEKEEPING = {
+    "retention": "customers retention",
+    "cleanup": "cleanup",
+    "backup": "backup",
+    "churn": "report churn",
+}
+"""Stages without a source, and the command that does the same."""
+
 _FILES = {"manychat", "hotmart_csv"}
 _PRIVATE = re.compile(
     r"[^\s@]+@[^\s@]+"  # an e-mail
@@ -173,10 +230,11 @@ class Situation:
         )
 
     def _effect(self, incident: Incident) -> str:
-        if incident.kind == REQUEST_OVERDUE:
-            return "nenhum."
-        if incident.closed_at:
-            return "voltaram a ser atualizados."
+        known = _EFFECTS.get(incident.kind)
+        if incident.subject in _HOUSEKEEPING or (known and incident.closed_at):
+            return _NO_EFFECT
+        if known or incident.closed_at:
+            return known or "voltaram a ser atualizados."
         stale = SOURCES_OF.get(incident.subject, tuple(self.ages))
         told = ", ".join(f"{name} ({age(self.now, self.ages.get(name))})" for name in stale)
         if incident.subject in SOURCES_OF:
@@ -187,13 +245,14 @@ class Situation:
         if incident.closed_at:
             return "nada."
         of = "" if self.tenant.slug == "default" else f" --tenant {self.tenant.slug}"
+        if known := _REMEDIES.get(incident.kind):
+            return known.format(of=of)
         status = f"`uv run crm status{of}` mostra o motivo"
         run = f"`uv run crm run{of}` tenta de novo"
         guide = "docs/operating.md#when-something-fails"
-        if incident.kind == REQUEST_OVERDUE:
-            return f"responda à pessoa; `uv run crm customers request list --open{of}`."
-        if incident.subject == "retention":
-            return f"{status}; `uv run crm customers retention{of}` tenta de novo; {guide}."
+        if incident.subject in _HOUSEKEEPING:
+            command = f"`uv run crm {_HOUSEKEEPING[incident.subject]}{of}`"
+            return f"{status}; {command} tenta de novo; {guide}."
         if incident.subject in {"hotmart", "subscriptions"}:
             return f"`uv run crm doctor{of}` confere credenciais e conexão; {run}; {guide}."
         if incident.kind == DAILY_LATE:
@@ -219,13 +278,14 @@ def trial_message(tenant: Tenant, environment: Environment, now: datetime) -> Me
 
 
 def _happened(incident: Incident) -> str:
-    return "Venceu" if incident.kind == REQUEST_OVERDUE else "Falhou"
+    return _HAPPENED.get(incident.kind, "Falhou")
 
 
 def _what(incident: Incident) -> str:
     if incident.kind == REQUEST_OVERDUE:
         return f"o prazo de resposta do {incident.subject} de um titular (LGPD)"
-    return _STAGES.get(incident.subject, f"a etapa {incident.subject}")
+    known = _KINDS.get(incident.kind)
+    return known or _STAGES.get(incident.subject, f"a etapa {incident.subject}")
 
 
 def _cause(incident: Incident) -> str:

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from time import time
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from crm_assets.automation.alerts import RUN_FAILED
+from crm_assets.automation.events import are_due, events_sensor, events_sweep
 from crm_assets.automation.files import contact_files_sensor, contact_sheet_sensor
 from crm_assets.automation.notify import report
 from crm_assets.automation.runs import (
@@ -30,6 +32,7 @@ from crm_assets.automation.runs import (
 )
 from crm_assets.automation.watch import watch
 from crm_assets.bronze.receiving import FILE_SOURCES, MANYCHAT
+from crm_assets.gold.churn_report import CHURN_REPORT
 from crm_assets.plan import (
     HOTMART_SOURCES,
     SOURCES_OF,
@@ -37,11 +40,13 @@ from crm_assets.plan import (
     Landed,
     daily_instant,
     plan_actions,
+    plan_events,
     plan_files,
     plan_hotmart,
     refine_reason,
 )
 from crm_assets.settings import SettingsError
+from crm_assets.silver.access import ACCESS_TABLES
 from crm_assets.silver.audit import audit_key
 from crm_assets.steps import Site
 from crm_resources.ops import OpsStore
@@ -55,6 +60,20 @@ DAILY = {
 }
 """Ingest jobs with a schedule of their own, and what it does."""
 
+HOUSEKEEPING = {
+    "retention": ("0 4 * * *", "Todo dia, apaga o que passou do prazo de guarda."),
+    "cleanup": ("0 4 1 * *", "No dia 1, arquiva os eventos processados há mais de um ano."),
+    "backup": ("30 5 * * *", "Todo dia, faz a cópia de segurança e a confere."),
+}
+"""Jobs without a source by stage: when, and what it does."""
+
+BY_THE_CLOCK = {
+    "identity_audit": ("0 5 * * 0", "Todo domingo, resolve tudo de novo e compara."),
+    "access": ("20 * * * *", "Toda hora, revê os acessos que vencem pelo relógio."),
+    "churn": ("0 3 * * 0", "Todo domingo, analisa o churn e quem está em risco."),
+}
+"""Jobs on assets of their own, told in the same way."""
+
 SCHEDULES_ON = "CRM_SCHEDULES_ON"
 ACTIONS_EVERY_SECONDS = 15 * 60
 
@@ -62,6 +81,7 @@ _NEWEST_LOADS = 10
 _BRONZE_OF = {
     "hotmart": tuple(f"bronze.{source}" for source in HOTMART_SOURCES),
     "subscriptions": ("bronze.hotmart_subscriptions",),
+    "events": ("bronze.hotmart_events",),
     "hotmart_csv": ("bronze.hotmart_csv",),
     "manychat": ("bronze.manychat_contacts",),
     "actions": ("bronze.crm_actions",),
@@ -69,14 +89,14 @@ _BRONZE_OF = {
 
 
 def automation(
-    site: Site, assets: Sequence[dg.AssetsDefinition], retention: dg.JobDefinition
+    site: Site, assets: Sequence[dg.AssetsDefinition], housekeeping: Mapping[str, dg.JobDefinition]
 ) -> dg.Definitions:
     """Jobs, schedules and sensors of one tenant.
 
     Args:
         site: the tenant.
         assets: all of its assets.
-        retention: the job that removes what is past its time; it knows of the rounds, above this.
+        housekeeping: the jobs of `HOUSEKEEPING`, which know of the rounds, above this.
     """
     ingest = {
         source: dg.define_asset_job(
@@ -88,35 +108,48 @@ def automation(
         for source, tables in _BRONZE_OF.items()
     }
     bronze = {site.key(table) for tables in _BRONZE_OF.values() for table in tables}
-    refined = [key for asset in assets for key in asset.keys if key not in bronze]
+    apart = {*bronze, site.key(CHURN_REPORT.name)}
+    refined = [key for asset in assets for key in asset.keys if key not in apart]
     refine = dg.define_asset_job(
         job_name(site, "refine"),
         selection=dg.AssetSelection.assets(*refined) - dg.AssetSelection.checks(audit_key(site)),
         description="Refaz cadastro, públicos, lote do dia, cópia de leitura e arquivos.",
         tags={TENANT_TAG: site.tenant.slug, STAGE_TAG: "refine"},
     )
-    audit = dg.define_asset_job(
-        job_name(site, "identity_audit"),
-        selection=dg.AssetSelection.checks(audit_key(site)),
-        description="Resolve todos os registros de novo e compara com o cadastro.",
-        tags={TENANT_TAG: site.tenant.slug},
-    )
+    others: dict[str, UnresolvedAssetJobDefinition | dg.JobDefinition] = {
+        stage: dg.define_asset_job(
+            job_name(site, stage),
+            selection=selection,
+            description=BY_THE_CLOCK[stage][1],
+            tags={TENANT_TAG: site.tenant.slug},
+        )
+        for stage, selection in {
+            "identity_audit": dg.AssetSelection.checks(audit_key(site)),
+            "access": dg.AssetSelection.assets(*(site.key(table.name) for table in ACCESS_TABLES)),
+            "churn": dg.AssetSelection.assets(site.key(CHURN_REPORT.name)),
+        }.items()
+    }
+    others |= housekeeping
     wiring = _Automation(site)
     return dg.Definitions(
-        jobs=[*ingest.values(), refine, audit, retention],
+        jobs=[*ingest.values(), refine, *others.values()],
         schedules=[
             *(wiring.daily(source, ingest[source]) for source in DAILY),
-            wiring.at("0 4 * * *", retention, "Todo dia, apaga o que passou do prazo de guarda."),
-            wiring.at("0 5 * * 0", audit, "Todo domingo, confere a identidade por inteiro."),
+            events_sweep(site, ingest["events"], wiring.schedule_status),
+            *(
+                wiring.at(cron, others[stage], description)
+                for stage, (cron, description) in {**BY_THE_CLOCK, **HOUSEKEEPING}.items()
+            ),
         ],
         sensors=[
             *wiring.contacts(ingest[MANYCHAT]),
+            events_sensor(site, ingest["events"], wiring.sensor_status),
             wiring.crm_actions(ingest["actions"]),
             wiring.refine_after_ingest(refine),
             wiring.catch_up(ingest),
             *watch(
                 site,
-                {**ingest, "refine": refine, "identity_audit": audit, "retention": retention},
+                {**ingest, "refine": refine, **others},
                 wiring.sensor_status,
             ),
         ],
@@ -128,6 +161,7 @@ def landed(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> Landed:
     return Landed(
         loads=ops.loads(),
         last_action_id=ops.last_action_id(),
+        due_events=are_due(ops, site.settings.now()),
         file_keys={
             source: instance.get_dynamic_partitions(files.name or "")
             for source, files in site.partitions.files_of.items()
@@ -146,6 +180,8 @@ def plan(site: Site, source: str, known: Landed) -> list[IngestRequest]:
         return plan_hotmart(site.tenant, settings.environment, settings.now(), known, source)
     if source in FILE_SOURCES and (source != MANYCHAT or site.tenant.manychat.enabled):
         return plan_files(source, known)
+    if source == "events":
+        return plan_events(known)
     return plan_actions(known) if source == "actions" else []
 
 
@@ -160,7 +196,8 @@ class _Automation:
         return self.site.tenant.schedules_on or os.environ.get(SCHEDULES_ON, "0") not in {"", "0"}
 
     @property
-    def _schedule_status(self) -> dg.DefaultScheduleStatus:
+    def schedule_status(self) -> dg.DefaultScheduleStatus:
+        """Whether schedules are on when the location loads."""
         status = dg.DefaultScheduleStatus
         return status.RUNNING if self._on else status.STOPPED
 
@@ -179,7 +216,7 @@ class _Automation:
             job=job,
             cron_schedule=f"{at.minute} {at.hour} * * *",
             execution_timezone=self.site.tenant.timezone,
-            default_status=self._schedule_status,
+            default_status=self.schedule_status,
             required_resource_keys=self.site.resource_keys("ops"),
             description=DAILY[source],
         )
@@ -204,7 +241,7 @@ class _Automation:
             job=job,
             cron_schedule=cron,
             execution_timezone=self.site.tenant.timezone,
-            default_status=self._schedule_status,
+            default_status=self.schedule_status,
             description=description,
         )
 
@@ -305,7 +342,10 @@ class _Automation:
             minimum_interval_seconds=30,
             default_status=self.sensor_status,
             required_resource_keys=self.site.resource_keys("ops"),
-            description="Refaz as respostas depois que uma fonte terminou, bem ou mal.",
+            description=(
+                "Refaz as respostas depois que uma fonte terminou, bem ou mal; por eventos, no "
+                f"máximo a cada {self.site.tenant.refine_every_minutes} minutos."
+            ),
         )
         def refine_after_ingest(
             context: dg.SensorEvaluationContext,
@@ -324,6 +364,10 @@ class _Automation:
         site = self.site
         now = site.settings.now()
         today = site.today()
+        refines = runs_of(site, instance, stage="refine")
+        refined_at = max((record.create_timestamp.timestamp() for record in refines), default=0)
+        pause = 60 * site.tenant.refine_every_minutes
+        held_back = job_name(site, "events") if time() < refined_at + pause else None
         ingests = [
             record.end_time or 0
             for record in (
@@ -331,15 +375,13 @@ class _Automation:
                 *_landing_runs(instance, ops),
             )
             if record.dagster_run.tags.get(BY_TAG) != BY_COMMAND
+            and record.dagster_run.job_name != held_back
         ]
-        refines = runs_of(site, instance, stage="refine")
         return refine_reason(
             now=now,
             due_at=daily_instant(site.tenant, site.settings.schedule_time, today),
             ingest_ended_at=max(ingests, default=0),
-            refine_created_at=max(
-                (record.create_timestamp.timestamp() for record in refines), default=0
-            ),
+            refine_created_at=refined_at,
             refined_today=any(
                 record.dagster_run.tags.get("dagster/partition") == today.isoformat()
                 for record in refines

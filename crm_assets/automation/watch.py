@@ -19,6 +19,7 @@ from crm_assets.automation.alerts import (
     last_due,
     late_detail,
 )
+from crm_assets.automation.figures import note_figures, note_inbox
 from crm_assets.automation.notify import deliver, report
 from crm_assets.automation.runs import (
     FAILURES,
@@ -171,6 +172,8 @@ def _alerts_sensor(site: Site, status: dg.DefaultSensorStatus) -> dg.SensorDefin
         green = last_green(site, context.instance, daily_stages(site))
         note_lateness(site, ops, due_at, green or since)
         note_overdue(site, ops)
+        note_figures(site.settings, site.tenant, ops)
+        note_inbox(site.settings, site.tenant, ops)
         problems = deliver(site.settings, site.tenant, ops)
         return dg.SensorResult(
             skip_reason=dg.SkipReason(" ".join(problems) or "nada por avisar"),

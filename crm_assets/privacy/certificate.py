@@ -54,7 +54,8 @@ class Certificate:
         reason: why.
         began_at: when it began.
         ended_at: when it ended.
-        records: records that were the person's.
+        people: how many.
+        records: records that were theirs.
         tombstones: identifiers that cannot come back.
         shared: whether an identifier stayed with somebody else.
         found: rows, lines or files that went, by place.
@@ -62,6 +63,8 @@ class Certificate:
         destinations: files that listed the person: list, file, when, who.
         sources: where the records came from.
         postgres: whether the operations store is a server.
+        copies: backups in which they still are: file, and until when.
+        requests: numbers of the requests that it answers.
     """
 
     number: str
@@ -69,6 +72,7 @@ class Certificate:
     reason: str
     began_at: datetime
     ended_at: datetime
+    people: int
     records: int
     tombstones: int
     shared: bool
@@ -77,6 +81,8 @@ class Certificate:
     destinations: Sequence[Mapping[str, str]]
     sources: Sequence[str]
     postgres: bool
+    copies: Sequence[Mapping[str, str]] = ()
+    requests: Sequence[int] = ()
 
     def content(self, settings: Settings, tenant: Tenant) -> dict[str, Any]:
         """The certificate as JSON."""
@@ -89,6 +95,8 @@ class Certificate:
             "fim": self.ended_at.astimezone(clock).isoformat(timespec="seconds"),
             "por": self.actor,
             "motivo": self.reason,
+            "pedidos": list(self.requests),
+            "pessoas": self.people,
             "registros": self.records,
             "apagado": dict(self.found),
             "marcas_contra_a_volta": self.tombstones,
@@ -98,6 +106,7 @@ class Certificate:
                 *([_POSTGRES] if self.postgres else []),
                 _OUTSIDE,
             ],
+            "copias_de_seguranca": [dict(copy) for copy in self.copies],
             "destinos_a_avisar": [dict(destination) for destination in self.destinations],
             "fontes": [_VENDORS[source] for source in self.sources if source in _VENDORS],
             "conferencia": {"sobrou": dict(self.left)},
@@ -127,10 +136,11 @@ def readable(content: Mapping[str, Any]) -> list[str]:
         f"Empresa: {content['empresa']} ({content['ambiente']})",
         f"Feito por: {content['por']}",
         f"Motivo: {content['motivo']}",
+        *(f"Responde ao pedido {number} do registro" for number in content["pedidos"]),
         f"Início: {content['inicio']}",
         f"Fim: {content['fim']}",
         "",
-        f"O que foi apagado ({content['registros']} registros da pessoa):",
+        f"O que foi apagado ({content['registros']} registros de {_people(content['pessoas'])}):",
         *_listed(f"{place}: {count}" for place, count in content["apagado"].items()),
         "",
         f"Para que a pessoa não volte: {content['marcas_contra_a_volta']} marcas (HMAC-SHA-256), "
@@ -138,6 +148,10 @@ def readable(content: Mapping[str, Any]) -> list[str]:
         "",
         "O que permanece e por quê:",
         *_listed(content["permanece"]),
+        "",
+        "Cópias de segurança feitas antes, que vencem e saem até o dia dito; se uma delas voltar, "
+        "o que foi apagado é apagado de novo antes de qualquer uso:",
+        *_listed(f"{one['arquivo']}: {one['ate']}" for one in content["copias_de_seguranca"]),
         "",
         "Para onde os dados foram levados (LGPD, art. 18, § 6º: avise para que também apaguem):",
         *_listed(
@@ -152,6 +166,10 @@ def readable(content: Mapping[str, Any]) -> list[str]:
         + ("ainda há menções à pessoa em:" if left else "nada da pessoa foi encontrado."),
         *(_listed(f"{place}: {count}" for place, count in left.items()) if left else []),
     ]
+
+
+def _people(count: int) -> str:
+    return "1 pessoa" if count == 1 else f"{count} pessoas"
 
 
 def _listed(lines: Any) -> list[str]:

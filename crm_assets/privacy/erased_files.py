@@ -21,6 +21,9 @@ from crm_resources.ops import Load, OpsStore
 CERTIFICATES = "certificados"
 """Folder of the output that an erasure never clears."""
 
+EVENTS = "eventos"
+"""Folder of the archive for events that were cleaned up; nothing in it is of a person."""
+
 NAMELESS = "apagado.csv"
 """Takes the place of a file name that names the person."""
 
@@ -52,6 +55,7 @@ FILE_KINDS = (
     FileKind("db/*/*/serving/current", "só o nome da cópia de leitura"),
     FileKind("db/*/*/backups/*", "reescritas sem a pessoa"),
     FileKind("db/*/*/raw/*/*", "as linhas da pessoa saem"),
+    FileKind(f"db/*/*/archive/{EVENTS}/*", "eventos antigos sem o conteúdo, sem dados pessoais"),
     FileKind("db/*/*/archive/*/*", "as linhas da pessoa saem"),
     FileKind("db/*/*/tmp/*", "sai inteiro"),
     FileKind("db/*/*/erasure.json", "existe só enquanto um apagamento não termina"),
@@ -61,6 +65,7 @@ FILE_KINDS = (
     FileKind(f"output/*/*/{CERTIFICATES}/*", "certificados, sem dados pessoais"),
     FileKind("output/*/*/*/*", "os arquivos que citam a pessoa saem"),
     FileKind("keys/*/*/tombstone.key", "a chave dos apagamentos"),
+    FileKind("backups/*/*/*", "ficam até vencer, e estão no certificado; voltam sem a pessoa"),
     FileKind("dagster/**", "não guarda dados pessoais; é conferido"),
     FileKind("demo.env", "só configuração"),
 )
@@ -136,6 +141,12 @@ def redact_copies(
     path = settings.input_folder(tenant.slug, load.source) / (load.file_name or "")
     if path.is_file():
         _forget_input(path, load.source, tombstones, settings, tenant, ops, dry_run=False)
+
+
+def forget_file(path: Path, tombstones: Tombstones, settings: Settings, tenant: Tenant) -> None:
+    """Take everybody behind the tombstones out of a copy of an import on its way back."""
+    if path.parent.name in FILE_SOURCES:
+        _redact(path, path.parent.name, tombstones, settings, tenant, dry_run=False)
 
 
 def searched(settings: Settings, tenant: Tenant) -> Iterator[Path]:

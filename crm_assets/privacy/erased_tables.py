@@ -88,6 +88,21 @@ _RENAME = """
     WHERE erased.customer_id = held.customer_id AND is_whole
 """
 
+_NO_SUBSCRIBER = """
+    UPDATE {table} SET subscriber_code = NULL
+    WHERE subscriber_code IS NOT NULL AND record_id IN (SELECT record_id FROM erased_records)
+"""
+_EVENT: Traits = {
+    "sale": ("transaction",),
+    "email": ("email",),
+    "phone": ("phone",),
+    "document": ("document",),
+    "subscriber": ("subscriber_code",),
+    "name": ("name",),
+}
+
+_SUBSCRIBER: Traits = {"subscriber": ("subscriber_code",)}
+
 CONTACT_RECORD: Traits = {
     "email": ("email", "email_key"),
     "phone": ("phone", "phone_key"),
@@ -218,6 +233,24 @@ TABLES: dict[str, Rule] = {
         source="manychat",
         place="line::VARCHAR",
     ),
+    "bronze.hotmart_events": Received(
+        _EVENT,
+        kept=(
+            "event_id", "event", "kind", "version", "occurred_at", "received_at", "inbox_id",
+            "transaction", "parent_transaction", "subscription_id", "product_id", "product_name",
+            "offer_code", "plan_id", "plan_name", "checkout_country", "subscription_status",
+            "price_value", "full_price_value", "currency", "net_value", "order_at", "approved_at",
+            "next_charge_at", "cancelled_at", "switched_at", "recurrence_number", "payment_type",
+            "installments", "new_plan_id", "new_plan_name", "new_offer_code", "new_charge_day",
+        ),
+        record="""coalesce('hotmart:' || transaction, (
+            SELECT any_value(record_id) FROM silver.events AS understood
+            WHERE understood.event_id = hotmart_events.event_id
+        ))""",
+        source="events",
+        place="event_id",
+    ),
+    "bronze.event_novelties": Impersonal("só nomes de eventos, versões e campos"),
     "bronze.crm_actions": Copied(),
     "bronze.rejects": Rejected(),
     "bronze.hotmart_status_changes": Impersonal("só códigos de transação e status"),
@@ -232,7 +265,8 @@ TABLES: dict[str, Rule] = {
         )
     ),
     "silver.contact_changes": Remade(),
-    "silver.sale_records": Impersonal("só fatos fiscais, sem o comprador"),
+    "silver.events": Keyed(_EVENT),
+    "silver.sale_records": Related((_NO_SUBSCRIBER,)),
     "silver.customer_xref": Related(
         (
             """
@@ -285,9 +319,17 @@ TABLES: dict[str, Rule] = {
             WHERE erased.record_id = held.record_id
               AND held.customer_id IS DISTINCT FROM surrogate
             """,
+            _NO_SUBSCRIBER,
         )
     ),
     "silver.products": Impersonal("só produtos"),
+    "silver.subscriptions": Keyed(_SUBSCRIBER),
+    "silver.subscription_history": Keyed(_SUBSCRIBER),
+    "silver.subscription_periods": Keyed(_SUBSCRIBER),
+    "silver.subscription_readings": Keyed(_SUBSCRIBER),
+    "silver.access": Related((_DELETE_CUSTOMERS,)),
+    "silver.access_log": Related((_DELETE_CUSTOMERS,)),
+    "silver.carts": Keyed({"email": ("email_key",), "phone": ("phone_key",)}),
     "silver.contact_history": Related(
         (
             "DELETE FROM {table} WHERE contact_id IN (SELECT record_id FROM erased_records)",
@@ -301,8 +343,17 @@ TABLES: dict[str, Rule] = {
     "silver.customer_keys": Related((_DELETE_CUSTOMERS,)),
     "silver.field_choices": Related((_DELETE_CUSTOMERS,)),
     "silver.customer_lineage": Related((_DELETE_CUSTOMERS,)),
+    "gold.triggers": Related((_DELETE_CUSTOMERS,)),
     "gold.daily_report": Impersonal("só totais"),
     "gold.identity_review": Remade(),
+    "gold.subscription_metrics": Impersonal("só contagens e totais por dia"),
+    "gold.mrr_movements": Impersonal("só contagens e totais por período"),
+    "gold.churn": Impersonal("só contagens e taxas por período"),
+    "gold.subscription_ltv": Impersonal("só médias e totais por mês"),
+    "gold.revenue": Impersonal("só totais por período"),
+    "gold.cohorts": Impersonal("só contagens por mês"),
+    "gold.cart_conversion": Impersonal("só contagens por período e produto"),
+    "gold.metric_changes": Impersonal("só totais e contagens que mudaram"),
     "gold.remarketing_batches": Related(
         (
             """

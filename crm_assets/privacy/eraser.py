@@ -1,8 +1,9 @@
-"""Erasing a person: from every table, file, copy and snapshot, so that nobody brings them back.
+"""Erasing people: from every table, file, copy and snapshot, so that nobody brings them back.
 
 The tombstones come first and a journal before them, so that whatever cuts an erasure short, the
 person cannot come in again and the next call ends what was begun. At the end everything is searched
-for the person, and the certificate tells what was found.
+for the person, and the certificate tells what was found. Several people go in one pass: each
+database is written anew once.
 """
 
 from __future__ import annotations
@@ -10,33 +11,34 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import duckdb
 import polars as pl
 
-from crm_assets.bronze.receiving import write_private
 from crm_assets.gold.people import reading
 from crm_assets.gold.snapshot import serving_pointer
 from crm_assets.privacy.certificate import Certificate, write_certificate
 from crm_assets.privacy.erased_files import forget_files, searched
 from crm_assets.privacy.erased_ops import TABLES as OPS_TABLES
 from crm_assets.privacy.erased_ops import forget_ops
-from crm_assets.privacy.person import Person, gather
-from crm_assets.privacy.scrub import CUSTOMERS, ERASED, mark, masked_log, scrub
+from crm_assets.privacy.erasure import Erasure, journal, pending, write_journal
+from crm_assets.privacy.person import People, gather
+from crm_assets.privacy.rights import ERASURE, Request, close_request, register
+from crm_assets.privacy.scrub import ERASED, mark, masked_log, scrub
 from crm_assets.privacy.search import mentions, pattern_of, tables_mentioning
+from crm_assets.privacy.statement import FOLDER as STATEMENTS
 from crm_assets.privacy.tombstones import Tombstones, bury, tombstones_of
 from crm_assets.resources import warehouse_of
-from crm_assets.rounds import run_lock
+from crm_assets.safekeeping.alone import BACKUP, no_rounds, safekeeping
 from crm_assets.slices import zone
 from crm_assets.steps import Site
-from crm_resources.locks import hold
-from crm_resources.ops import Action, OpsStore
+from crm_resources.ops import OpsStore
 from crm_resources.rewriting import rewrite
 from crm_resources.serving import point, snapshot
 from crm_resources.warehouse import Transaction
@@ -49,44 +51,6 @@ class ErasureError(RuntimeError):
     """Nothing was erased; the message says why."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Erasure:
-    """An erasure as its journal keeps it until it has ended.
-
-    Attributes:
-        number: which one.
-        surrogate: the random id under which the person's sales go on.
-        actor: who does it.
-        reason: why.
-        began_at: when, ISO.
-        person: who.
-        found: rows, lines or files of the person, by place.
-        destinations: files that listed the person.
-        for_good: whether the person must not come back, or only these records.
-    """
-
-    number: str
-    surrogate: str
-    actor: str
-    reason: str
-    began_at: str
-    person: Person = field(repr=False)
-    found: dict[str, int]
-    destinations: list[dict[str, str]]
-    for_good: bool = True
-
-    @property
-    def renamed(self) -> list[str]:
-        """Customer ids of which nothing stays."""
-        return [customer_id for customer_id, is_whole in self.person.customers if is_whole]
-
-    @property
-    def customers(self) -> pl.DataFrame:
-        """The customers that go, as `scrub` takes them."""
-        rows = [(customer, self.surrogate, whole) for customer, whole in self.person.customers]
-        return pl.DataFrame(rows, schema=CUSTOMERS, orient="row")
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What became of an erasure.
@@ -95,35 +59,43 @@ class Outcome:
         certificate: the readable file.
         found: what went, by place.
         left: where the person was still found.
+        requests: numbers of the requests that were answered by it.
     """
 
     certificate: Path
     found: dict[str, int]
     left: dict[str, int]
+    requests: tuple[int, ...] = ()
 
 
-def erase(
+def erase(site: Site, customer_id: str, refs: Sequence[str], *, actor: str, reason: str) -> Outcome:
+    """Erase the person behind some records of a customer; see `erase_many`."""
+    return erase_many(site, {customer_id: refs}, actor=actor, reason=reason)
+
+
+def erase_many(
     site: Site,
-    customer_id: str,
-    refs: Sequence[str],
+    wanted: Mapping[str, Sequence[str]],
     *,
     actor: str,
     reason: str,
     for_good: bool = True,
 ) -> Outcome:
-    """Erase the person behind some records of a customer.
+    """Erase the people behind some records of customers, in one pass and with one certificate.
+
+    Open requests of theirs to be erased, whose identity was checked, are closed with it.
 
     Args:
         site: the tenant.
-        customer_id: a live customer.
-        refs: those of its records that are the person's; all of them for all of it.
+        wanted: for each live customer those of its records that are the person's; all of them for
+            all of it.
         actor: who does it.
-        reason: why, without naming the person.
-        for_good: the person must not come back; else only these records must not, so that who
-            was forgotten by age may buy or write again.
+        reason: why, without naming anybody.
+        for_good: they must not come back; else only these records must not, so that who was
+            forgotten by age may buy or write again.
 
     Raises:
-        Busy: a round runs.
+        Busy: a round, a backup or a restore runs.
         ErasureError: an earlier erasure has not ended, or the reason names the person.
         KeyUnusable: the key of the tombstones is missing or another one.
     """
@@ -133,9 +105,9 @@ def erase(
                 "Um apagamento anterior não terminou: rode `crm customers erase --resume` antes."
             )
         tombstones_of(site.settings, site.tenant, site.ops_store())
-        erasure = rehearse(site, customer_id, refs, actor=actor, reason=reason)
+        erasure = rehearse(site, wanted, actor=actor, reason=reason)
         erasure = replace(erasure, for_good=for_good)
-        _write_journal(site, erasure)
+        write_journal(site, erasure)
         return _finish(site, erasure)
 
 
@@ -151,7 +123,7 @@ def resume(site: Site) -> Outcome | None:
 
 
 def rehearse(
-    site: Site, customer_id: str, refs: Sequence[str], *, actor: str = "", reason: str = ""
+    site: Site, wanted: Mapping[str, Sequence[str]], *, actor: str = "", reason: str = ""
 ) -> Erasure:
     """What an erasure would do, without doing it.
 
@@ -159,64 +131,60 @@ def rehearse(
         ErasureError: the reason names the person.
     """
     settings, tenant, ops = site.settings, site.tenant, site.ops_store()
-    surrogate = f"cus_{uuid4().hex}"
     with reading(settings, tenant) as tx:
-        person = gather(tx, customer_id, refs)
-        if pattern_of(person.texts).search(reason.casefold()):
+        people = gather(tx, wanted)
+        if pattern_of(people.texts).search(reason.casefold()):
             raise ErasureError(
                 "--reason cita um dado da pessoa, e o motivo fica guardado: escreva-o sem nome, "
                 "e-mail, telefone nem documento."
             )
-        theirs = Tombstones(secrets.token_bytes()).over(person.values)
-        log = pl.concat(
-            [masked_log(ops.actions(), theirs), _logged(person, surrogate)], how="diagonal"
-        )
+        theirs = Tombstones(secrets.token_bytes()).over(people.values)
         draft = Erasure(
             number=secrets.token_hex(6),
-            surrogate=surrogate,
+            surrogates={customer_id: f"cus_{uuid4().hex}" for customer_id in wanted},
             actor=actor,
             reason=reason,
             began_at=settings.now().isoformat(),
-            person=person,
+            people=people,
             found={},
-            destinations=_destinations(site, ops, person),
+            destinations=_destinations(site, ops, people),
+            requests=[r.number for r in asked_by(site, ops, people) if r.checked_at],
         )
+        log = pl.concat([masked_log(ops.actions(), theirs), _logged(draft)], how="diagonal")
         draft.found.update(scrub(tx, theirs, log, draft.customers))
-    draft.found.update(forget_ops(ops, person.texts, draft.renamed, surrogate, dry_run=True))
-    draft.found.update(forget_files(settings, tenant, ops, theirs, person.texts, dry_run=True))
+    draft.found.update(forget_ops(ops, people.texts, draft.renamed, dry_run=True))
+    draft.found.update(forget_files(settings, tenant, ops, theirs, people.texts, dry_run=True))
     for label, files in ((SNAPSHOTS, _snapshots(site)), (BACKUPS, _backups(site))):
         if files:
             draft.found[label] = len(files)
     return draft
 
 
-def pending(site: Site) -> Erasure | None:
-    """The erasure that has begun and not ended."""
-    with suppress(FileNotFoundError):
-        told = json.loads(_journal(site).read_text(encoding="utf-8"))
-        person = told.pop("person")
-        return Erasure(
-            **told,
-            person=Person(
-                records=tuple(person["records"]),
-                customers=tuple((customer, whole) for customer, whole in person["customers"]),
-                values=frozenset((kind, value) for kind, value in person["values"]),
-                texts=tuple(person["texts"]),
-                sources=tuple(person["sources"]),
-                shared=person["shared"],
-            ),
+def asked_by(site: Site, ops: OpsStore, people: People) -> list[Request]:
+    """Open requests of some people to be erased; of a shared profile only by their own keys."""
+    ids = {customer_id for customer_id, is_whole, _ in people.customers if is_whole}
+    keys = {value for kind, value in people.values if kind in {"email", "phone"}}
+    return [
+        request
+        for request in register(ops.actions(), site.tenant)
+        if request.is_open
+        and request.type == ERASURE
+        and (
+            request.customer_id in ids
+            or request.email_key in keys
+            or (request.phone_key or "").removeprefix("+") in keys
         )
-    return None
+    ]
 
 
 def _finish(site: Site, erasure: Erasure) -> Outcome:
     """Every step may be done again; none needs what an earlier one took away."""
-    settings, tenant, ops, person = site.settings, site.tenant, site.ops_store(), erasure.person
+    settings, tenant, ops, people = site.settings, site.tenant, site.ops_store(), erasure.people
     _drop_drafts(site)
-    buried = {(kind, value) for kind, value in person.values if erasure.for_good or kind == "sale"}
-    tombstones = bury(settings, tenant, ops, buried).over(person.values)
-    ops.append_actions([_action(erasure)])
-    forget_ops(ops, person.texts, erasure.renamed, erasure.surrogate)
+    buried = {(kind, value) for kind, value in people.values if erasure.for_good or kind == "sale"}
+    tombstones = bury(settings, tenant, ops, buried).over(people.values)
+    ops.append_actions(erasure.actions())
+    forget_ops(ops, people.texts, erasure.renamed)
     log = masked_log(ops.actions(), tombstones)
     last_id = ops.last_tombstone_id()
 
@@ -229,29 +197,40 @@ def _finish(site: Site, erasure: Erasure) -> Outcome:
     for backup in _backups(site):
         rewrite(warehouse, edit, backup)
     _renew_snapshot(site, tombstones, log, erasure)
-    forget_files(settings, tenant, ops, tombstones, person.texts)
+    forget_files(settings, tenant, ops, tombstones, people.texts)
     shutil.rmtree(settings.store_folder(tenant.slug) / "tmp", ignore_errors=True)
     compacted = ops.compact()
-    left = _left(site, ops, person.texts)
+    left = _left(site, ops, people.texts)
     certificate = Certificate(
         number=erasure.number,
         actor=erasure.actor,
         reason=erasure.reason,
         began_at=datetime.fromisoformat(erasure.began_at),
         ended_at=settings.now(),
-        records=len(person.records),
+        people=len(erasure.surrogates),
+        records=len(people.records),
         tombstones=len(buried),
-        shared=person.shared,
+        shared=people.shared,
         found=erasure.found,
         left=left,
         destinations=erasure.destinations,
-        sources=person.sources,
+        sources=people.sources,
         postgres=not compacted,
+        copies=_copies(site, ops),
+        requests=erasure.requests,
     )
     path = write_certificate(settings, tenant, certificate)
-    if not left:
-        _journal(site).unlink()
-    return Outcome(path, erasure.found, left)
+    if left:
+        return Outcome(path, erasure.found, left)
+    for request in register(ops.actions(), tenant):
+        if request.number in erasure.requests and request.is_open:
+            note = f"apagamento {erasure.number}"
+            close_request(
+                ops, tenant, request.number, outcome="atendido", note=note,
+                actor=erasure.actor, at=settings.now(),
+            )  # fmt: skip
+    journal(site).unlink()
+    return Outcome(path, erasure.found, left, tuple(erasure.requests))
 
 
 def _drop_drafts(site: Site) -> None:
@@ -261,6 +240,8 @@ def _drop_drafts(site: Site) -> None:
         for draft in folder.glob(".*"):
             if draft.is_file():
                 draft.unlink()
+            else:
+                shutil.rmtree(draft)
 
 
 def _renew_snapshot(
@@ -300,13 +281,14 @@ def _left(site: Site, ops: OpsStore, texts: Sequence[str]) -> dict[str, int]:
         if speaking := sum(1 for row in rows if pattern.search(row.casefold())):
             left[f"operações: {table}"] = speaking
     for path in searched(site.settings, site.tenant):
-        if path != _journal(site) and mentions(path, pattern):
+        if path != journal(site) and mentions(path, pattern):
             folder = str(path.parent.relative_to(site.settings.home))
             left[folder] = left.get(folder, 0) + 1
     return left
 
 
-def _destinations(site: Site, ops: OpsStore, person: Person) -> list[dict[str, str]]:
+def _destinations(site: Site, ops: OpsStore, people: People) -> list[dict[str, str]]:
+    """Files that listed them; their own statement went nowhere else."""
     clock = zone(site.tenant)
     return [
         {
@@ -315,26 +297,30 @@ def _destinations(site: Site, ops: OpsStore, person: Person) -> list[dict[str, s
             "quando": f"{row['at'].astimezone(clock):%d/%m/%Y %H:%M}",
             "por": row["actor"],
         }
-        for row in ops.exports_of([customer_id for customer_id, _ in person.customers])
+        for row in ops.exports_of([customer_id for customer_id, *_ in people.customers])
+        if row["kind"] != STATEMENTS
     ]
 
 
-def _action(erasure: Erasure) -> Action:
-    return Action(
-        kind=ERASED,
-        idempotency_key=f"{ERASED}:{erasure.number}",
-        customer_id=erasure.surrogate,
-        payload={"records": list(erasure.person.records)},
-        actor=erasure.actor,
-        reason=erasure.reason,
-        at=datetime.fromisoformat(erasure.began_at),
-    )
+def _copies(site: Site, ops: OpsStore) -> list[dict[str, str]]:
+    """Backups in which they still are, and the day on which each has expired."""
+    clock, days = zone(site.tenant), timedelta(days=site.tenant.privacy.backup_days)
+    folder = site.settings.backup_folder(site.tenant.slug)
+    found = []
+    for export in ops.exports():
+        made_on = export.at.astimezone(clock).date()
+        path = folder / export.destination  # one that is elsewhere is told by its whole path
+        if export.kind == BACKUP and (path.exists() or made_on + days > site.today()):
+            until = f"{made_on + days:%d/%m/%Y}"
+            found.append({"arquivo": export.destination, "ate": until})
+    return found
 
 
-def _logged(person: Person, surrogate: str) -> pl.DataFrame:
-    """The action of an erasure that was not begun, as the log would have it."""
-    payload = json.dumps({"records": list(person.records)})
-    return pl.DataFrame({"kind": [ERASED], "customer_id": [surrogate], "payload": [payload]})
+def _logged(erasure: Erasure) -> pl.DataFrame:
+    """The actions of an erasure that was not begun, as the log would have them."""
+    told = [(one.customer_id, json.dumps(one.payload)) for one in erasure.actions()]
+    schema = {"customer_id": pl.String, "payload": pl.String}
+    return pl.DataFrame(told, schema=schema, orient="row").with_columns(kind=pl.lit(ERASED))
 
 
 def _snapshots(site: Site) -> list[Path]:
@@ -346,19 +332,8 @@ def _backups(site: Site) -> list[Path]:
     return sorted(folder.glob("*.duckdb"))
 
 
-def _journal(site: Site) -> Path:
-    return site.settings.store_folder(site.tenant.slug) / "erasure.json"
-
-
-def _write_journal(site: Site, erasure: Erasure) -> None:
-    told = asdict(erasure)
-    told["person"]["values"] = sorted(erasure.person.values)
-    write_private(_journal(site), json.dumps(told).encode())
-
-
 @contextmanager
 def _alone(site: Site) -> Iterator[None]:
-    """No round and no refine run beside us."""
-    lock = run_lock(site)
-    with hold(lock, PURPOSE, 0), hold(lock.with_name("refine.lock"), PURPOSE, 0):
+    """No round, no refine run, no backup and no restore beside us."""
+    with safekeeping(site, PURPOSE), no_rounds(site, PURPOSE):
         yield

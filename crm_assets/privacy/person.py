@@ -1,4 +1,4 @@
-"""Who asks to be erased: the records that are theirs, and everything that identifies them.
+"""Who is to be erased: the records that are theirs, and everything that identifies them.
 
 A person is the records of one customer, or those of them that the requester names: what hangs
 together only by a phone that several people use is never erased whole (rules 7.2). An identifier
@@ -8,7 +8,7 @@ that a record of somebody else carries too is theirs as well, and is not buried.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -55,20 +55,21 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Person:
-    """What is known of somebody before it is erased.
+class People:
+    """What is known of one or more people before they are erased together.
 
     Attributes:
-        records: ids of their contact records.
-        customers: each customer id that goes, and whether none of its records stays.
+        records: their contact records, each with the customer it is of.
+        customers: each customer id that goes, whether none of its records stays, and the live
+            customer that it was or became.
         values: `(kind, value)` of their identifiers, as they are buried.
         texts: what a search for them looks for, in lower case.
         sources: where their records came from.
         shared: whether somebody else has one of their identifiers, too.
     """
 
-    records: tuple[str, ...]
-    customers: tuple[tuple[str, bool], ...]
+    records: tuple[tuple[str, str], ...]
+    customers: tuple[tuple[str, bool, str], ...]
     values: frozenset[tuple[str, str]] = field(repr=False)
     texts: tuple[str, ...] = field(repr=False)
     sources: tuple[str, ...]
@@ -140,16 +141,17 @@ def members(tx: Transaction, customer_id: str) -> list[Record]:
     return [replace(Record(*told), decided=tuple(decided or ())) for *told, decided in rows]
 
 
-def gather(tx: Transaction, customer_id: str, refs: Sequence[str]) -> Person:
-    """Everything that identifies the person behind some records of a customer.
+def gather(tx: Transaction, wanted: Mapping[str, Sequence[str]]) -> People:
+    """Everything that identifies the people behind some records of customers.
 
     Args:
         tx: a transaction of the warehouse.
-        customer_id: a live customer.
-        refs: those of its records that are the person's.
+        wanted: for each live customer those of its records that are the person's.
     """
-    tx.execute(_CHOSEN, {"customer": customer_id, "refs": list(refs)})
-    tx.execute(_WHOLE, [customer_id])
+    asked = [(customer_id, ref) for customer_id, refs in wanted.items() for ref in refs]
+    tx.execute(_CHOSEN_OF, asked=pl.DataFrame(asked, schema=_ASKED, orient="row"))
+    tx.execute(_CHOSEN)
+    tx.execute(_WHOLE, [list(wanted)])
     every = [
         _Told.by(tx, "silver.contact_records", CONTACT_RECORD, "record_id"),
         _Told.by(tx, "silver.customers", CUSTOMER, _PINNED),
@@ -171,8 +173,8 @@ def gather(tx: Transaction, customer_id: str, refs: Sequence[str]) -> Person:
         pl.col("kind").is_in(CLAIMED)
     )
     values = _buried(own, claimed["value"].to_list())
-    return Person(
-        records=tuple(tx.read("FROM chosen ORDER BY record_id").to_series()),
+    return People(
+        records=tuple(tx.read("FROM chosen_of ORDER BY ALL").rows()),
         customers=tuple(tx.read(_CUSTOMERS).rows()),
         values=values,
         texts=_texts(own, pl.concat(told.cells for told in every).unique()),
@@ -288,17 +290,20 @@ _MEMBERS = """
     WHERE valid_to IS NULL AND customer_id = ?
     ORDER BY observed_at, record_id
 """
-_CHOSEN = """
-    CREATE OR REPLACE TEMP TABLE chosen AS
-    SELECT record_id FROM silver.contact_records AS records
+_ASKED = pl.Schema({"customer_id": pl.String, "ref": pl.String})
+_CHOSEN_OF = """
+    CREATE OR REPLACE TEMP TABLE chosen_of AS
+    SELECT DISTINCT record_id, xref.customer_id FROM silver.contact_records AS records
     JOIN silver.customer_xref AS xref USING (record_id)
-    WHERE valid_to IS NULL AND customer_id = $customer
-      AND records.source || ':' || records.source_id IN (SELECT unnest($refs::VARCHAR[]))
+    JOIN asked ON asked.customer_id = xref.customer_id
+        AND asked.ref = records.source || ':' || records.source_id
+    WHERE valid_to IS NULL
 """
+_CHOSEN = "CREATE OR REPLACE TEMP TABLE chosen AS SELECT record_id FROM chosen_of"
 _WHOLE = """
     CREATE OR REPLACE TEMP TABLE touched AS
     SELECT customer_id, bool_and(record_id IN (FROM chosen)) AS is_whole
-    FROM silver.customer_xref WHERE valid_to IS NULL AND customer_id = ?
+    FROM silver.customer_xref WHERE valid_to IS NULL AND customer_id IN (SELECT unnest(?))
     GROUP BY customer_id
 """
 # What a steward pinned stands in no record, and is the person's when the whole customer is.
@@ -307,7 +312,8 @@ _PINNED = """
          THEN (SELECT min(record_id) FROM chosen) END
 """
 _CUSTOMERS = """
-    SELECT ids.customer_id, is_whole FROM silver.customer_ids AS ids JOIN touched
+    SELECT ids.customer_id, is_whole, touched.customer_id
+    FROM silver.customer_ids AS ids JOIN touched
         ON touched.customer_id = ids.customer_id
         OR (is_whole AND touched.customer_id = ids.survivor_id)
     ORDER BY ids.customer_id

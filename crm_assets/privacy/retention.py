@@ -18,9 +18,9 @@ import dagster as dg
 
 from crm_assets.automation.runs import STAGE_TAG, TENANT_TAG, job_name
 from crm_assets.bronze.receiving import FILE_SOURCES
-from crm_assets.gold.people import record_refs
-from crm_assets.privacy.erased_files import CERTIFICATES
-from crm_assets.privacy.eraser import erase
+from crm_assets.gold.people import reading, refs_of
+from crm_assets.privacy.erased_files import CERTIFICATES, EVENTS
+from crm_assets.privacy.eraser import erase_many
 from crm_assets.privacy.rights import register
 from crm_assets.resources import warehouse_of
 from crm_assets.settings import Settings
@@ -33,12 +33,13 @@ from crm_resources.ops import Load, OpsStore
 RETENTION = "retention"
 """Stage and job."""
 
-RAW, ARCHIVE, OUTPUTS, LOGS, BACKUPS, DRAFTS, REJECTS, LEADS = (
+RAW, ARCHIVE, OUTPUTS, LOGS, BACKUPS, COPIES, DRAFTS, REJECTS, LEADS = (
     "cópias em raw",
     "arquivos guardados (archive)",
     "arquivos gerados",
     "logs de execuções",
-    "cópias de segurança",
+    "cópias do banco (antes de atualizar ou restaurar)",
+    "cópias de segurança (crm backup)",
     "rascunhos de processos mortos",
     "células não lidas",
     "leads sem compra",
@@ -47,7 +48,10 @@ WAITING = "cópias mantidas porque a importação ainda não terminou"
 POSTPONED = "leads que ficaram para a próxima vez"
 
 ERASING_SECONDS = 15 * 60
-"""After so long no further lead is begun: each erasure writes every database anew."""
+"""After so long no further leads are begun: each pass writes every database anew."""
+
+LEADS_AT_ONCE = 50
+"""So many go in one pass; what is searched for grows with them."""
 
 DRAFT_DAYS = 1
 """A draft this old belongs to nobody who is still writing."""
@@ -115,13 +119,14 @@ def find_expired(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> Exp
     def before(days: int) -> date:
         return today - timedelta(days=days)
 
-    copies = _copies(store / "raw", ops.loads(), tenant, before(kept.raw_days))
+    copies = settings.backup_folder(tenant.slug)
+    received = _copies(store / "raw", ops.loads(), tenant, before(kept.raw_days))
     paths = {
-        RAW: [path for path, load in copies if load is None or load.status != "received"],
+        RAW: [path for path, load in received if load is None or load.status != "received"],
         ARCHIVE: [
             path
             for path in _files(store / "archive")
-            if _day_named(path, tenant) < before(kept.archive_days)
+            if path.parent.name != EVENTS and _day_named(path, tenant) < before(kept.archive_days)
         ],
         OUTPUTS: _old(
             [path for path in _files(output) if path.parent.name != CERTIFICATES],
@@ -129,8 +134,9 @@ def find_expired(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> Exp
             before(kept.output_days),
         ),
         BACKUPS: _old(_files(store / "backups"), tenant, before(kept.backup_days)),
+        COPIES: _old(_files(copies), tenant, before(kept.backup_days - 1)),
         DRAFTS: _old(
-            [path for folder in (store, output) for path in _files(folder, hidden=True)],
+            [path for folder in (store, output, copies) for path in _files(folder, hidden=True)],
             tenant,
             before(DRAFT_DAYS),
         ),
@@ -144,7 +150,7 @@ def find_expired(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> Exp
             if kept.lead_months and tx.scalar(_IS_BUILT):
                 parameters = {"today": today, "months": kept.lead_months, **_asking(ops, tenant)}
                 leads = tuple(tx.read(_LEADS, parameters).to_series().to_list())
-    return Expired(paths, rejects, leads, waiting=len(copies) - len(paths[RAW]))
+    return Expired(paths, rejects, leads, waiting=len(received) - len(paths[RAW]))
 
 
 def clear_expired(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> dict[str, int]:
@@ -168,25 +174,30 @@ def clear_expired(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> di
 
 
 def _erase_leads(site: Site, leads: Sequence[str]) -> int:
-    """Erase people one by one while there is time and nobody else works; returns how many."""
+    """Erase people, many in one pass, while there is time and nobody else works; how many."""
     erased, ends_at = 0, monotonic() + ERASING_SECONDS
-    for customer_id in leads:
+    for first in range(0, len(leads), LEADS_AT_ONCE):
         if monotonic() > ends_at:
             break
-        refs = record_refs(site.settings, site.tenant, customer_id)
+        part = leads[first : first + LEADS_AT_ONCE]
         try:
-            erase(
+            erase_many(
                 site,
-                customer_id,
-                refs,
+                _records(site, part),
                 actor="crm",
                 reason="prazo de guarda de lead",
                 for_good=False,
             )
         except Busy:
             break
-        erased += 1
+        erased += len(part)
     return erased
+
+
+def _records(site: Site, leads: Sequence[str]) -> dict[str, list[str]]:
+    """The references of each one's records."""
+    with reading(site.settings, site.tenant) as tx:
+        return {customer_id: refs_of(tx, customer_id) for customer_id in leads}
 
 
 def _asking(ops: OpsStore, tenant: Tenant) -> dict[str, list[str]]:

@@ -20,10 +20,12 @@ from crm_resources.ops import Action, OpsStore
 
 OPENED, CHECKED, CLOSED = "request_opened", "request_checked", "request_closed"
 
+ERASURE = "eliminacao"
+
 TYPES = {
     "acesso": "quer saber e receber o que há sobre si",
     "correcao": "quer corrigir um dado",
-    "eliminacao": "quer que os dados sejam apagados",
+    ERASURE: "quer que os dados sejam apagados",
     "portabilidade": "quer levar os dados a outro fornecedor",
     "revogacao": "retira um consentimento",
     "oposicao": "não quer mais um uso dos dados",
@@ -31,7 +33,7 @@ TYPES = {
 }
 """What can be asked (art. 18), and what it means."""
 
-NEEDS_IDENTITY = frozenset({"acesso", "correcao", "eliminacao", "portabilidade"})
+NEEDS_IDENTITY = frozenset({"acesso", "correcao", ERASURE, "portabilidade"})
 """Nobody's data is shown, changed or erased before it is known who asks."""
 
 OUTCOMES = {

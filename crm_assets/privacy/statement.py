@@ -50,12 +50,15 @@ OF_RECORDS = {
     "bronze.hotmart_csv": _OF_SALE,
     "bronze.hotmart_subscriptions": f"{_OF_SALE} OR subscriber_ucode IN (FROM person_ucodes) "
     "OR lower(trim(subscriber_email)) IN (FROM person_keys)",
+    "bronze.hotmart_events": "event_id IN "
+    "(SELECT event_id FROM silver.events WHERE record_id IN (FROM person_records))",
     "bronze.manychat_contacts": "'manychat:' || slice || ':' || line IN (FROM person_records)",
     "bronze.rejects": "place IN (FROM person_sales) "
     "OR source || ':' || slice || ':' || place IN (FROM person_records)",
     "silver.contact_records": _OF_RECORD,
     "silver.contact_changes": _OF_RECORD,
     "silver.customer_xref": _OF_RECORD,
+    "silver.events": _OF_RECORD,
     "silver.sale_records": _OF_RECORD,
     "silver.sales": _OF_RECORD,
     "silver.key_status": _OF_KEY,
@@ -64,18 +67,21 @@ OF_RECORDS = {
 }
 """Tables whose rows belong to records or keys, and which of them are a person's."""
 
-OF_PERSON = {
-    "silver.customers": _OF_PERSON,
-    "silver.customer_lineage": _OF_PERSON,
-    "silver.field_choices": _OF_PERSON,
-    "silver.customer_ids": _OF_PERSON,
-    "silver.customer_merges": _OF_PERSON,
-    "silver.identity_findings": "list_has_any(customer_ids, (SELECT list(id) FROM person_ids))",
-    "silver.contact_history": _OF_PERSON,
-    "gold.audience_<name>": _OF_PERSON,
-    "gold.remarketing_batches": _OF_PERSON,
-    "gold.identity_review": "list_has_any(customer_ids, (SELECT list(id) FROM person_ids))",
-}
+OF_PERSON = dict.fromkeys(
+    (
+        "silver.customers", "silver.customer_lineage", "silver.field_choices",
+        "silver.customer_ids", "silver.customer_merges", "silver.contact_history", "silver.carts",
+        "gold.triggers", "gold.audience_<name>", "gold.remarketing_batches",
+        "silver.subscriptions", "silver.subscription_periods", "silver.access", "silver.access_log",
+    ),
+    _OF_PERSON,
+) | dict.fromkeys(
+    ("silver.subscription_history", "silver.subscription_readings"),
+    f"subscriber_code IN (SELECT subscriber_code FROM silver.subscriptions WHERE {_OF_PERSON})",
+) | dict.fromkeys(
+    ("silver.identity_findings", "gold.identity_review"),
+    "list_has_any(customer_ids, (SELECT list(id) FROM person_ids))",
+)  # fmt: skip
 """Tables whose rows belong to the whole profile."""
 
 TOLD_OTHERWISE = {"bronze.crm_actions", "silver.identity_state", "silver.customer_keys"}
@@ -330,7 +336,8 @@ def _copies(settings: Settings, tenant: Tenant) -> Row:
     store = settings.store_folder(tenant.slug)
     return {
         "copias_de_leitura": len(list((store / "serving").glob("*.duckdb"))),
-        "copias_de_seguranca": len(list((store / "backups").glob("*.duckdb"))),
+        "copias_de_seguranca": len(list((store / "backups").glob("*.duckdb")))
+        + len(list(settings.backup_folder(tenant.slug).glob("crm_*"))),
     }
 
 

@@ -133,11 +133,16 @@ def tombstones_of(settings: Settings, tenant: Tenant, ops: OpsStore) -> Tombston
 
 def make_key(settings: Settings, tenant: Tenant) -> bytes:
     """The tenant's key, made once: whoever comes second gets the key of the first."""
+    return keep_key(settings, tenant, secrets.token_hex(KEY_BYTES))
+
+
+def keep_key(settings: Settings, tenant: Tenant, written: str) -> bytes:
+    """Keep a key, written in hexadecimal, unless the tenant has one; returns the one it has."""
     path = key_path(settings, tenant)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with open(draft, "x", encoding="ascii", opener=_private) as file:
-        file.write(secrets.token_hex(KEY_BYTES))
+        file.write(written)
         file.flush()
         os.fsync(file.fileno())
     try:

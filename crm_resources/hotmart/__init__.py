@@ -19,6 +19,7 @@ from crm_resources.hotmart.statuses import (
     HotmartError,
     IncompleteAnswer,
     RefusedError,
+    UnansweredError,
     UnavailableError,
 )
 from crm_resources.hotmart.windows import Window, WindowRead, days_window, month_window
@@ -43,6 +44,7 @@ __all__ = [
     "IncompleteAnswer",
     "Limiter",
     "RefusedError",
+    "UnansweredError",
     "UnavailableError",
     "Window",
     "WindowRead",

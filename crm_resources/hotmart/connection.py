@@ -10,7 +10,7 @@ import base64
 import re
 import ssl
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self, TypeVar
@@ -29,7 +29,9 @@ from crm_resources.hotmart.limiter import Limiter
 from crm_resources.hotmart.statuses import (
     CredentialsError,
     HotmartError,
+    UnansweredError,
     UnavailableError,
+    accepted_change,
     accepted_page,
     failure_of,
     json_object,
@@ -38,6 +40,7 @@ from crm_resources.hotmart.statuses import (
 TOKEN_PATH = "/security/oauth/token"  # noqa: S105
 _RENEW_EARLY = 300.0  # seconds before the token's end
 _UNSTATED_LIFETIME = 3600.0
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _TIMEOUTS_BEFORE_NARROWING = 2  # a 502 is a query of over 30 s: it will not get faster
 _BACKOFF = wait_exponential_jitter(initial=1, max=30, jitter=1)
 
@@ -156,6 +159,49 @@ class Connection:
 
         return await self.retrying(ask, narrowable=narrowable)
 
+    async def post(self, path: str, body: Mapping[str, object], where: str) -> dict[str, Any]:
+        """What the vendor says of a change that was asked for.
+
+        It is sent again only when the vendor turned it away unread: no connection, 429, and once
+        after a 401.
+
+        Args:
+            path: of an endpoint that changes something.
+            body: what is asked for.
+            where: the same in words, for messages.
+
+        Raises:
+            UnansweredError: nobody knows whether it was done; the state has to be read.
+            HotmartError: it was not done; see the subclasses.
+        """
+
+        async def ask() -> dict[str, Any] | UnansweredError:
+            token = None
+            for _ in range(2):
+                try:
+                    token = await self._access_token(rejected=token)
+                except UnansweredError as error:
+                    raise UnavailableError(str(error)) from None
+                try:
+                    reply = await self._exchange(self._change(path, body, token), where)
+                except UnansweredError as error:
+                    return error
+                if reply.status_code != 401:
+                    break
+            try:
+                return accepted_change(reply, where)
+            except UnansweredError as error:
+                return error
+
+        answer = await self.retrying(ask)
+        if isinstance(answer, UnansweredError):
+            raise answer
+        return answer
+
+    def _change(self, path: str, body: Mapping[str, object], token: str) -> httpx.Request:
+        headers = {"Authorization": f"Bearer {token}"}
+        return self._http.build_request("POST", self._api_url + path, json=body, headers=headers)
+
     async def _get(
         self, path: str, parameters: Parameters, token: str, where: str
     ) -> httpx.Response:
@@ -213,17 +259,19 @@ class Connection:
         async with self._limiter.call() as number:
             started = time.monotonic()
             reply = problem = None
+            kind: type[UnavailableError] = UnansweredError
             try:
                 reply = await self._http.send(request)
             except httpx.RequestError as error:
                 problem = type(error).__name__
+                kind = UnavailableError if isinstance(error, _NOT_SENT) else UnansweredError
             else:
                 self._limiter.observe(number, reply.headers, refused=reply.status_code == 429)
         if self._on_request:
             status = None if reply is None else reply.status_code
             self._on_request(request.url.path, status, time.monotonic() - started)
         if reply is None:
-            raise UnavailableError(f"A conexão com a Hotmart falhou em {where} ({problem}).")
+            raise kind(f"A conexão com a Hotmart falhou em {where} ({problem}).")
         return reply
 
     async def retrying(

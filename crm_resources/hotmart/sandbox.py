@@ -3,7 +3,8 @@
 It answers as the vendor does (defaults, windows, page tokens, rate limit), so
 that a client can be tried without an account. Besides the vendor's paths it has `GET
 /sandbox/stats` (calls so far) and `POST /sandbox/faults`, which takes the fields of `Faults` as
-JSON and sets all others back, so that `{}` ends every fault.
+JSON and sets all others back, so that `{}` ends every fault, and `POST /sandbox/accept/{code}`,
+the subscriber's click that makes a reactivation happen.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from crm_resources.hotmart.connection import TOKEN_PATH, HotmartCredentials
+from crm_resources.hotmart.sandbox_changes import CHANGE_PATHS, accept, change
 from crm_resources.hotmart.sandbox_data import SandboxData
 from crm_resources.hotmart.sandbox_faults import Faults, Problem, scripted
 from crm_resources.hotmart.sandbox_items import commissions_item, price_details_item
@@ -115,6 +117,8 @@ class Sandbox:
             routes=[
                 Route(TOKEN_PATH, self._give_token, methods=["POST"]),
                 *(Route(end.path, self._pages(end, view)) for end, view in views.items()),
+                *(Route(path, self._change, methods=["POST"]) for path in CHANGE_PATHS),
+                Route("/sandbox/accept/{code}", self._accept, methods=["POST"]),
                 Route("/sandbox/faults", self._set_faults, methods=["POST"]),
                 Route("/sandbox/stats", self._show_stats),
             ]
@@ -169,6 +173,26 @@ class Sandbox:
 
         return answer
 
+    async def _change(self, request: Request) -> Response:
+        self.arrivals.append(time.monotonic())
+        await asyncio.sleep(self.faults.delay_seconds)
+        headers = self._count_call()
+        try:
+            response = self._turned_away("subscriptions", request)
+            if response is None:
+                made = change(self.data, self.faults, request.url.path, await request.body())
+                lost = self.faults.lost_changes
+                response = scripted(lost.pop(0)) if lost else JSONResponse(made)
+        except Problem as problem:
+            response = problem.response()
+        response.headers.update(headers)
+        self.answers[f"{request.url.path.rpartition('/')[2]} {response.status_code}"] += 1
+        return response
+
+    async def _accept(self, request: Request) -> Response:
+        accept(self.data, request.path_params["code"])
+        return Response(status_code=204)
+
     def _count_call(self) -> dict[str, str]:
         limit = self.faults.calls_per_minute
         number, passed = divmod(time.monotonic(), self._minute)
@@ -187,15 +211,9 @@ class Sandbox:
         }
 
     def _answer(self, endpoint: Endpoint, view: _View, request: Request) -> Response:
-        if 0 < self.faults.calls_per_minute < self._this_minute[1]:
-            raise Problem(429, "too_many_requests")
-        if self.faults.next_answers:
-            return scripted(self.faults.next_answers.pop(0))
-        if endpoint.name in self.faults.down_endpoints:
-            return scripted("503")
-        self._check_token(request.headers.get("authorization", ""))
-        if self.faults.forbidden:
-            raise Problem(403, "unauthorized_client")
+        refused = self._turned_away(endpoint.name, request)
+        if refused is not None:
+            return refused
         query = request.query_params
         found = self._found(endpoint, query)
         size, page = self._position(query)
@@ -217,6 +235,19 @@ class Sandbox:
         items = ",".join(map(view, shown))
         body = f'{{"items":[{items}],"page_info":{encode(info)}}}'
         return Response(body, media_type="application/json")
+
+    def _turned_away(self, name: str, request: Request) -> Response | None:
+        """What is said before anything is looked at; None when the call is let in."""
+        if 0 < self.faults.calls_per_minute < self._this_minute[1]:
+            raise Problem(429, "too_many_requests")
+        if self.faults.next_answers:
+            return scripted(self.faults.next_answers.pop(0))
+        if name in self.faults.down_endpoints:
+            return scripted("503")
+        self._check_token(request.headers.get("authorization", ""))
+        if self.faults.forbidden:
+            raise Problem(403, "unauthorized_client")
+        return None
 
     def _check_token(self, authorization: str) -> None:
         kind, _, text = authorization.partition(" ")

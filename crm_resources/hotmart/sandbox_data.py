@@ -13,6 +13,7 @@ from pathlib import Path
 from crm_resources.hotmart.sandbox_generator import Generator
 from crm_resources.hotmart.sandbox_records import Sale, SandboxDataError, read_file
 from crm_resources.hotmart.sandbox_subscriptions import Subscription, subscriptions
+from crm_resources.hotmart.statuses import Item
 
 __all__ = ["Sale", "SandboxData", "SandboxDataError"]
 
@@ -28,6 +29,7 @@ class SandboxData:
     def __init__(self, sales: Iterable[Sale], now_ms: int | None = None) -> None:
         self._sales = sorted(sales, key=attrgetter("ordered_at"))
         self._now_ms = now_ms
+        self._changes: dict[str, Item] = {}
         self.find = lru_cache(maxsize=32)(self._find)
         self.subscriptions = lru_cache(maxsize=4)(self._subscriptions)
 
@@ -69,6 +71,11 @@ class SandboxData:
         self.find.cache_clear()
         self.subscriptions.cache_clear()
 
+    def change(self, subscriber_code: str, values: Item) -> None:
+        """Let the subscriptions of a code be what the producer or the subscriber made them."""
+        self._changes[subscriber_code] = values
+        self.subscriptions.cache_clear()
+
     def _find(
         self,
         start_ms: float = -math.inf,
@@ -100,4 +107,7 @@ class SandboxData:
         Args:
             lag_ms: how long ago it was that the account looked so.
         """
-        return subscriptions(self._sales, self.now_ms, lag_ms)
+        made = subscriptions(self._sales, self.now_ms, lag_ms)
+        for each in made:
+            each.item.update(self._changes.get(each.item["subscriber_code"], {}))
+        return made

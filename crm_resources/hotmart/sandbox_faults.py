@@ -34,6 +34,8 @@ class Faults(BaseModel):
         expires_in: lifetime of a token, seconds.
         currency_key: spelling in `sales/commissions`.
         transactions_lag_hours: age of what `subscriptions/transactions` says.
+        lost_changes: to the next changes, which are made and then answered so.
+        refuse_changes: the vendor's word for subscriptions that it does not change, by code.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -54,6 +56,8 @@ class Faults(BaseModel):
     expires_in: int = 86_400
     currency_key: Literal["currency_code", "currency_value"] = "currency_code"
     transactions_lag_hours: float = 24.0
+    lost_changes: list[Answer] = []
+    refuse_changes: dict[str, str] = {}
 
 
 class Problem(Exception):

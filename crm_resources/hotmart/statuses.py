@@ -154,15 +154,21 @@ class HotmartError(Exception):
 
     Attributes:
         status: HTTP status, None when there was no reply.
+        code: the vendor's word for what was wrong, empty without one.
     """
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, code: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.code = code
 
 
 class UnavailableError(HotmartError):
     """No usable reply after every attempt: 429, 5xx, a broken connection, a 200 without a page."""
+
+
+class UnansweredError(UnavailableError):
+    """It was sent and no answer came that can be read: what was asked for may have been done."""
 
 
 class RefusedError(HotmartError):
@@ -202,6 +208,22 @@ def accepted_page(reply: httpx.Response, where: str) -> dict[str, Any]:
     return body
 
 
+def accepted_change(reply: httpx.Response, where: str) -> dict[str, Any]:
+    """What the vendor says of a change that was asked for: status 200 and a JSON object.
+
+    Raises:
+        UnansweredError: the reply does not say whether it was made.
+        HotmartError: it was not made.
+    """
+    body = json_object(reply)
+    if reply.status_code == 200 and body and "error" not in body:
+        return body
+    failure = failure_of(reply, where)
+    if reply.status_code == 200 or reply.status_code >= 500:
+        raise UnansweredError(str(failure), status=failure.status)
+    raise failure
+
+
 def failure_of(reply: httpx.Response, where: str) -> HotmartError:
     """What a reply without the wanted content means (hotmart.md 2)."""
     status = reply.status_code
@@ -223,7 +245,8 @@ def failure_of(reply: httpx.Response, where: str) -> HotmartError:
     elif status == 400 and code == "invalid_token":
         kind, meaning = IncompleteAnswer, "a Hotmart não reconheceu a página seguinte"
     reason = f" {code}" if code else ""
-    return kind(f"{where}: resposta {status}{_origin(reply)}{reason}, {meaning}.", status=status)
+    message = f"{where}: resposta {status}{_origin(reply)}{reason}, {meaning}."
+    return kind(message, status=status, code=code)
 
 
 def json_object(reply: httpx.Response) -> dict[str, Any]:

@@ -240,8 +240,10 @@ def test_dev_refuses_a_wrong_schedule_time_before_it_starts(crm, text):
 @pytest.mark.parametrize("text", ["00:00", "00:00:00"])
 def test_dev_says_the_environment_and_the_next_round_of_each_tenant(crm, monkeypatch, text):
     started = []
-    process = SimpleNamespace(wait=lambda: 0)
-    popen = SimpleNamespace(Popen=lambda command, **more: started.append(more) or process)
+    process = SimpleNamespace(wait=lambda: 0, send_signal=lambda number: None)
+    popen = SimpleNamespace(
+        Popen=lambda *command, **more: started.append([*command, more]) or process
+    )
     monkeypatch.setattr(dev, "subprocess", popen)
     said = crm("dev", SCHEDULE_TIME=text)
     assert said.code == 0
@@ -251,7 +253,9 @@ def test_dev_says_the_environment_and_the_next_round_of_each_tenant(crm, monkeyp
         f"Escola Aurora (default): próxima rodada em {tomorrow:%d/%m/%Y} às 00:00 "
         "(America/Sao_Paulo)."
     ) in said.out
-    assert started[0]["env"]["CRM_SCHEDULES_ON"] == "1"
+    (_, dagster), (web, _) = started
+    assert dagster["env"]["CRM_SCHEDULES_ON"] == "1"
+    assert web[-4:] == ["crm_cli", "serve", "--port", "3333"]
 
 
 def test_a_second_run_at_once_is_refused_with_the_holder_named_or_waits(ran):

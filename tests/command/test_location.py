@@ -42,7 +42,10 @@ def test_it_loads_in_a_fresh_interpreter_without_network_or_files(tmp_path):
     home = tmp_path / "home"
     done = fresh(BLOCKED, home, CRM_TENANTS=str(SAMPLE / "tenants.toml"))
     assert done.returncode == 0, done.stderr
-    jobs = "actions hotmart hotmart_csv identity_audit manychat refine retention subscriptions"
+    jobs = """
+        access actions backup churn cleanup events hotmart hotmart_csv identity_audit manychat
+        refine retention subscriptions
+    """
     assert done.stdout.strip() == str(jobs.split())
     assert not home.exists()
 

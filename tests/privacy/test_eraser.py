@@ -249,7 +249,7 @@ def test_nothing_of_the_person_is_left_and_the_facts_stay(finished):
     batch = "SELECT batch_date, position FROM gold.remarketing_batches ORDER BY ALL"
     before = [world.rows(sql) for sql in (facts, sold, batch)]
     customer_id, refs = whole(world, ANA[0])
-    rehearsed = eraser.rehearse(world.site, customer_id, refs)
+    rehearsed = eraser.rehearse(world.site, {customer_id: refs})
     assert len(canaries(world.home)) > 10
     done = erased(world)
     assert done.left == {}
@@ -314,8 +314,9 @@ def test_the_sales_of_somebody_erased_are_told_apart_from_the_value_of_the_audie
         {**sale, "customer_id": None, "sale_id": "4"},
     )
     lake.put("silver.customers", Customers, {"customer_id": cus(1)})
-    lake.tx.replace_table("gold.audience_ilpi", _AUDIENCE, {"slug": "ilpi"})
-    verdict = _sales_match("gold.audience_ilpi", {"slug": "ilpi"}, lake.tx)
+    parameters = {"slug": "ilpi", "triggers": []}
+    lake.tx.replace_table("gold.audience_ilpi", _AUDIENCE, parameters)
+    verdict = _sales_match("gold.audience_ilpi", parameters, lake.tx)
     assert verdict.passed
     told = {name: verdict.metadata[name] for name in ("vendas", "ltv", "apagadas", "sem chave")}
     assert told == {"vendas": "30.00", "ltv": "10.00", "apagadas": "10.00", "sem chave": "10.00"}

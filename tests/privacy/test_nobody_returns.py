@@ -206,3 +206,28 @@ def test_decisions_about_the_person_lose_what_is_personal(finished):
     assert canaries(finished.home, (*ANA, "aninha", customer_id, refs[0].split(":")[1])) == []
     kinds = finished.ops.actions()["kind"].to_list()
     assert set(said) <= set(kinds)
+
+
+@pytest.mark.slow
+def test_a_subscription_of_the_erased_counts_on_without_its_code(finished):
+    figures = "SELECT from_day, to_day, state, mrr_gross FROM silver.subscription_periods"
+    before = finished.rows(figures)
+    (held,) = finished.rows("FROM silver.subscriptions")
+    (mail,) = finished.rows(
+        "SELECT email FROM silver.customers WHERE customer_id = ?", [held["customer_id"]]
+    )
+    erased(finished, mail["email"])
+    tables = ("subscriptions", "subscription_periods", "subscription_history", "access_log")
+    for table in tables:
+        rows = finished.rows(f"FROM silver.{table}")
+        assert held["subscriber_code"] not in str(rows)
+        assert held["customer_id"] not in str(rows)
+    finished.green("actions", "refine")
+    assert finished.rows(figures) == before
+    (row,) = finished.rows("FROM silver.subscriptions")
+    assert row["subscriber_code"] == f"assinatura:{held['subscription_id']}"
+    assert row["customer_id"] not in (None, held["customer_id"])
+    assert (
+        finished.value("SELECT count(*) FROM silver.access WHERE subscriber_code IS NOT NULL") == 0
+    )
+    assert canaries(finished.home, (held["subscriber_code"],)) == []

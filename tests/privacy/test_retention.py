@@ -351,6 +351,7 @@ def test_leads_of_two_years_ago_are_erased_and_buyers_stay(world, finished_home,
     buyers = later.value("SELECT count(*) FROM silver.customers WHERE last_purchase_at IS NOT NULL")
     assert 1 < len(silent) <= people - buyers
     monkeypatch.setattr(retention, "ERASING_SECONDS", 0.5)
+    monkeypatch.setattr(retention, "LEADS_AT_ONCE", 2)
     counts = clear_expired(later.site, later.ops, later.instance)
     erased = counts[LEADS]
     assert 0 < erased < len(silent)
@@ -362,7 +363,7 @@ def test_leads_of_two_years_ago_are_erased_and_buyers_stay(world, finished_home,
 
 def test_a_round_at_work_postpones_the_erasure_of_leads(folder, monkeypatch):
     monkeypatch.setattr(retention, "find_expired", lambda *_: Expired({}, 0, (cus(1),), 0))
-    monkeypatch.setattr(retention, "record_refs", lambda *_: ["manychat:1"])
+    monkeypatch.setattr(retention, "_records", lambda *_: {cus(1): ["manychat:1"]})
     with hold(run_lock(folder.site), "crm run", 0):
         counts = folder.clear()
     assert (counts[LEADS], counts[POSTPONED]) == (0, 1)

@@ -213,7 +213,8 @@ def test_a_variable_switches_everything_on(world, monkeypatch, text, status):
 
 def test_the_jobs_of_a_tenant(world):
     acme = World(world.home, world.instance, world.environ, {}, "acme")
-    named = {f"acme_{stage}" for stage in (*SOURCES, "refine", "identity_audit", "retention")}
+    others = ("access", "backup", "churn", "cleanup", "identity_audit", "refine", "retention")
+    named = {f"acme_{stage}" for stage in (*SOURCES, *others)}
     for one, jobs in ((world, {name.removeprefix("acme_") for name in named}), (acme, named)):
         found = {job.name for job in repository(one).get_all_jobs()}
         assert {name for name in found if not name.startswith("__")} == jobs

@@ -57,6 +57,9 @@ def test_what_was_missed_while_the_machine_was_off_happens_once(world, monkeypat
         ("subscriptions", "202603150200"): 1,
         ("retention", ""): 1,
         ("identity_audit", ""): 1,
+        ("churn", ""): 1,
+        ("backup", ""): 1,
+        ("access", ""): 2,
     }
 
 

@@ -1,6 +1,7 @@
 """The tables of the operations store, from an empty database to the newest version."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -78,3 +79,11 @@ def test_a_newer_database_is_refused(store, address):
     with pytest.raises(NewerStoreError, match=f"na versão 0999 e este programa .* {NEWEST}"):
         OpsStore(address, "acme")
     assert sql(address, VERSION) == [("0999",)]
+
+
+def test_threads_may_open_new_stores_at_once(tmp_path):
+    def opened(number):
+        return OpsStore(tmp_path / str(number) / "ops.sqlite", "acme").loads()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(opened, range(8))) == [[]] * 8

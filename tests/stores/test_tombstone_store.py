@@ -44,13 +44,13 @@ def test_the_store_forgets_what_is_personal_and_keeps_its_rows(store, address):
     untouched = [sql(address, f"SELECT * FROM {table} WHERE tenant = 'other' ORDER BY id")
                  for table in ("actions", "loads", "exports", "incidents")]  # fmt: skip
     assert [row["destination"] for row in store.exports_of(["cus_a"])] == ["clientes/a.csv"]
-    rehearsed = forget_ops(store, TEXTS, ["cus_a"], "cus_new", dry_run=True)
+    rehearsed = forget_ops(store, TEXTS, {"cus_a": "cus_new"}, dry_run=True)
     assert "ana@example.com" in store.actions()["email_key"].to_list()
-    assert forget_ops(store, TEXTS, ["cus_a"], "cus_new") == rehearsed == {
+    assert forget_ops(store, TEXTS, {"cus_a": "cus_new"}) == rehearsed == {
         "operações: actions": 3, "operações: exports": 1, "operações: loads": 1,
         "operações: incidents": 1,
     }  # fmt: skip
-    assert forget_ops(store, TEXTS, ["cus_a"], "cus_new") == {}
+    assert forget_ops(store, TEXTS, {"cus_a": "cus_new"}) == {}
     columns = ("customer_id", "email_key", "phone_key", "payload", "reason")
     assert store.actions().select(columns).rows() == [
         (None, None, None, '{"a": ["hotmart:1"]}', HIDDEN),
@@ -75,7 +75,7 @@ def test_the_store_forgets_what_is_personal_and_keeps_its_rows(store, address):
 
 def test_a_compact_file_says_nothing_that_was_overwritten(store, address):
     store.append_actions([action("a", email_key="ana@example.com")])
-    forget_ops(store, TEXTS, [], "cus_new")
+    forget_ops(store, TEXTS, {})
     is_file = "://" not in address
     assert store.compact() is is_file
     if is_file:

@@ -76,7 +76,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterUi]:
             "CRM_TENANTS": str(SAMPLE / "tenants.toml"),
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "crm_cli", "dev", "--port", str(port)],
+            [sys.executable, "-m", "crm_cli", "dev", "--port", str(port), "--web-port", "0"],
             env=environ,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -1,0 +1,164 @@
+"""`crm backup`, `crm restore`, `crm cleanup`: a company in one file and back, old events away."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from crm_assets.settings import load_settings
+from crm_assets.tenants import Tenant
+from crm_cli.console import local, out, refuse, tell_tenant
+from crm_cli.erasing import confirmed
+from crm_cli.session import (
+    TenantOption,
+    actor_by,
+    chosen_tenants,
+    fail,
+    prepare_instance,
+    run_tenant,
+    tenant_of,
+)
+
+if TYPE_CHECKING:
+    from crm_assets.safekeeping.restore import Restored
+
+
+def backup(
+    tenant: TenantOption = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Pasta da cópia (padrão: data/backups/…).")
+    ] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Segundos a esperar por uma rodada.")] = 0,
+) -> None:
+    """Guarda bancos, arquivos recebidos e configuração num arquivo só, e o confere.
+
+    Com CRM_BACKUP_PASSPHRASE, os segredos e a chave dos apagamentos vão junto, criptografados.
+
+    Exemplo: crm backup --to /mnt/copias
+    """
+    from crm_assets.definitions import site_of
+    from crm_assets.safekeeping.backup import PURPOSE, BackupError, back_up
+    from crm_resources.locks import Busy
+
+    settings = load_settings()
+    done = True
+    for one in chosen_tenants(settings, tenant):
+        tell_tenant(settings, one)
+        actor = actor_by(PURPOSE)
+        try:
+            made = back_up(site_of(one, settings), os.environ, target=to, actor=actor, wait=wait)
+        except (BackupError, Busy) as error:
+            refuse(error)
+            done = False
+            continue
+        out.print(escape(f"  {made.path}"))
+        out.print(
+            f"  conferida: {made.rows} linhas, {made.files} arquivos, {made.size / 2**20:.1f} MB"
+        )
+        if not made.has_secrets:
+            out.print(
+                "  sem os segredos nem a chave dos apagamentos: defina CRM_BACKUP_PASSPHRASE para "
+                "que vão junto, criptografados, ou guarde o .env e data/keys em outro lugar."
+            )
+    sys.exit(0 if done else 1)
+
+
+def restore(
+    path: Annotated[
+        Path, typer.Argument(metavar="ARQUIVO|PASTA", help="A cópia, ou a pasta da mais nova.")
+    ],
+    tenant: TenantOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Abre, confere e compara, sem mudar nada.")
+    ] = False,
+    config_to: Annotated[
+        Path | None, typer.Option(help="Pasta para tenants.toml e .env da cópia.")
+    ] = None,
+    no_run: Annotated[bool, typer.Option("--no-run", help="Não faz a rodada depois.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Não pergunta antes.")] = False,
+) -> None:
+    """Volta uma empresa a uma cópia de segurança, sem perder o que se decidiu depois dela.
+
+    Quem foi apagado depois da cópia continua apagado; o que chegou depois é lido de novo.
+
+    Exemplo: crm restore data/backups/prd/default --dry-run
+    """
+    import dagster as dg
+
+    from crm_assets.definitions import site_of
+    from crm_assets.safekeeping.restore import chosen
+    from crm_assets.safekeeping.restore import restore as bring_back
+
+    settings, one = tenant_of(tenant)
+    tell_tenant(settings, one)
+    prepare_instance(settings, [one])
+    site = site_of(one, settings)
+    archive = chosen(site, path)
+    with dg.DagsterInstance.get() as instance:
+        if dry_run or not yes:
+            told = bring_back(site, archive, instance, dry_run=True)
+            _tell_comparison(one, archive, told)
+            if dry_run:
+                out.print("Nada foi mudado.")
+                return
+            if not confirmed("Restaurar?"):
+                fail("Nada foi mudado.")
+        done = bring_back(site, archive, instance, configuration_to=config_to)
+    _tell_done(one, done)
+    if no_run:
+        out.print("Agora rode `uv run crm run`, que lê de novo o que veio depois da cópia.")
+        return
+    sys.exit(0 if run_tenant(settings, one, None) else 1)
+
+
+def cleanup(tenant: TenantOption = None) -> None:
+    """Passa os eventos processados há mais de um ano da caixa de entrada a arquivos compactados.
+
+    Exemplo: crm cleanup
+    """
+    from crm_assets.definitions import site_of
+    from crm_assets.safekeeping.cleanup import clean_up
+
+    settings = load_settings()
+    for one in chosen_tenants(settings, tenant):
+        tell_tenant(settings, one)
+        archived = 0
+        if settings.has_ops(one.slug):
+            site = site_of(one, settings)
+            archived = clean_up(site, site.ops_store())
+        out.print(f"  eventos arquivados: {archived}")
+
+
+def _tell_comparison(tenant: Tenant, archive: Path, told: Restored) -> None:
+    out.print(escape(f"{archive.name}: inteira, de {local(tenant, told.taken_at)}"))
+    table = Table("tabela", "agora", "na cópia", box=None, pad_edge=False)
+    for name in sorted(told.now.keys() | told.then.keys()):
+        now, then = told.now.get(name), told.then.get(name)
+        if now != then:
+            table.add_row(escape(name), _count(now), _count(then))
+    out.print(table)
+    out.print(f"Arquivos recebidos que voltariam: {told.files}.")
+    out.print("Decisões, apagamentos e eventos de depois da cópia ficam.")
+
+
+def _tell_done(tenant: Tenant, done: Restored) -> None:
+    out.print(f"O banco voltou a {local(tenant, done.taken_at)}.")
+    for table, count in done.added.items():
+        out.print(escape(f"  operações, {table}: {count} linhas voltaram"))
+    out.print(f"  arquivos que voltaram: {done.files}")
+    if done.tombstones:
+        out.print(f"  quem já foi apagado continua apagado ({done.tombstones} marcas conferidas)")
+    if done.aside:
+        out.print(escape(f"  o banco de antes está em {done.aside}"))
+    for path in done.written:
+        out.print(escape(f"  configuração: {path}"))
+
+
+def _count(rows: int | None) -> str:
+    return "não existe" if rows is None else str(rows)
