@@ -150,6 +150,7 @@ def test_a_slice_tells_how_new_its_newest_record_is(world):
     assert told["dado mais recente"].value == newest.timestamp()
 
 
+@pytest.mark.slow
 def test_a_run_tells_rows_age_and_time_and_draws(refined):
     assert {name.split(".")[0] for name in refined} == {"silver", "gold"}
     for name, told in refined.items():

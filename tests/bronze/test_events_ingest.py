@@ -26,6 +26,8 @@ from crm_assets.resources import hotmart_resource, warehouse_of
 from crm_resources.ops import InboxEvent, OpsStore
 from crm_resources.warehouse import BadValueError
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CONTACT = {
     "id": "881234567",

@@ -159,6 +159,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS, ids=str)
 def test_one_condition_decides_who_is_chosen(pair):
     assert is_chosen(**pair.base, **{pair.fact: pair.chosen})

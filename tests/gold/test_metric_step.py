@@ -17,6 +17,8 @@ from crm_assets.resources import MIGRATIONS
 from crm_resources.refine_lock import RefineLock
 from crm_resources.warehouse import Warehouse
 
+pytestmark = pytest.mark.slow
+
 EMPTY = {
     "silver.sales": Sales,
     "silver.carts": Carts,

@@ -13,6 +13,8 @@ from metric_samples import ZERO, Metrics, money, stretch
 
 from crm_assets.gold import metrics
 
+pytestmark = pytest.mark.slow
+
 START = date(2026, 1, 1)
 DAYS = 60
 TODAY = "03-01"

@@ -24,6 +24,8 @@ from crm_assets.silver.identity import identify
 from crm_assets.silver.stewardship import Contradiction, decisions, in_force
 from crm_resources.ops import OpsStore
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 AUTHOR = Author("bia", "ela confirmou", NOW)
 SITE = site()

@@ -28,6 +28,8 @@ from crm_resources.locks import Busy, hold
 from crm_resources.ops import tables
 from crm_resources.warehouse import Transaction
 
+pytestmark = pytest.mark.slow
+
 # The register
 
 

@@ -25,6 +25,8 @@ from crm_assets.tenants import build_tenant_model
 from crm_resources.ops import OpsStore
 from crm_resources.ops.resource import OpsResource
 
+pytestmark = pytest.mark.slow
+
 SECRET = "whsec_" + base64.b64encode(b"chave-canario-de-assinatura-32by").decode()
 TENANT = build_tenant_model("default", {"name": "Escola Aurora"}, {})
 AT = datetime(2026, 3, 15, 12, tzinfo=UTC)

@@ -11,6 +11,8 @@ from crm_assets.plan import RANGE_END_TAG, RANGE_START_TAG, WINDOW_START_TAG
 from crm_resources.hotmart.sandbox import Faults
 from crm_resources.ops import Action
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_schedule_requests_what_the_plan_says_as_ranges(world):
     data = daily(world)

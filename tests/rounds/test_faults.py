@@ -16,6 +16,8 @@ from crm_resources.hotmart.sandbox_data import SandboxData
 from crm_resources.locks import Busy, hold
 from crm_resources.refine_lock import RefineLock
 
+pytestmark = pytest.mark.slow
+
 COUNT = "SELECT count(*) FROM bronze.hotmart_transactions"
 TABLES = tuple(f"bronze.{source}" for source in HOTMART_SOURCES)
 

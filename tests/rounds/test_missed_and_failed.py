@@ -14,6 +14,8 @@ from crm_assets.plan import RANGE_END_TAG, RANGE_START_TAG
 from crm_assets.settings import CHECKOUT
 from crm_resources.hotmart.sandbox import Faults
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_day_that_failed_does_not_stop_the_next(world, sandbox, quick):
     world.table = {**world.table, "hotmart": {"start_date": "2026-03-01"}}

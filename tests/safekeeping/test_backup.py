@@ -21,6 +21,8 @@ from crm_assets.safekeeping.contents import contents_of, differences
 from crm_resources.archives import manifest_of, unpack
 from crm_resources.locks import Busy, hold
 
+pytestmark = pytest.mark.slow
+
 ENVIRON = {
     "HOTMART_CLIENT_SECRET": "canário-secreto",
     "HOTMART_CLIENT_ID": "id",

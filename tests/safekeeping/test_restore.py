@@ -18,6 +18,8 @@ from crm_resources.locks import Busy, hold
 from crm_resources.ops import Load, NewerStoreError
 from crm_resources.ops.inbox import Outcome
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_warehouse_goes_back_and_what_was_decided_since_stays(company):
     path = company.back_up()

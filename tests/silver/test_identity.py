@@ -35,6 +35,7 @@ def test_partition_equals_union_find(rows):
     assert partition(run(Lake(), rows)) == oracle(rows)
 
 
+@pytest.mark.slow
 @prop
 @given(record_sets(), st.randoms(use_true_random=False))
 def test_order_of_rows_does_not_matter(rows, rng):
@@ -43,6 +44,7 @@ def test_order_of_rows_does_not_matter(rows, rng):
     assert run(Lake(), rows) == run(Lake(), shuffled)
 
 
+@pytest.mark.slow
 @prop
 @given(record_sets(), st.integers(0, 24))
 def test_batching_does_not_change_who_is_together(rows, cut):
@@ -51,6 +53,7 @@ def test_batching_does_not_change_who_is_together(rows, cut):
     assert partition(run(lake, rows, day=1)) == oracle(rows)
 
 
+@pytest.mark.slow
 @prop
 @given(record_sets())
 def test_same_input_twice_changes_nothing(rows):
@@ -62,6 +65,7 @@ def test_same_input_twice_changes_nothing(rows):
     assert [sorted(lake.tx.read(f"FROM {table}").rows(), key=str) for table in tables] == before
 
 
+@pytest.mark.slow
 @prop
 @given(st.lists(record_sets(most=10), min_size=2, max_size=4))
 def test_any_history_of_edits_ends_in_the_same_partition(states):
@@ -71,6 +75,7 @@ def test_any_history_of_edits_ends_in_the_same_partition(states):
         assert partition(run(lake, rows, day=day)) == oracle(rows)
 
 
+@pytest.mark.slow
 @prop
 @given(record_sets(), keys_of("e", 8).filter(bool), keys_of("+551190000000", 8).filter(bool))
 def test_bridge_then_unbridge_gives_every_record_its_old_id_back(rows, email, phone):

@@ -19,6 +19,8 @@ from sale_samples import APPROVED, ORDERED
 from crm_assets.silver.records import _write
 from crm_assets.silver.sale_rules import ONCE_PAID, STATUS_CLASS
 
+pytestmark = pytest.mark.slow
+
 SEEN = datetime(2026, 2, 3, 12, tzinfo=UTC)
 TOLD = datetime(2026, 2, 1, 12, tzinfo=UTC)
 SALE: dict[str, Any] = {

@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lake import random_cases
 from subscription_samples import CODE, event, noon, paid, reading, tell_many
+
+pytestmark = pytest.mark.slow
 
 BEGIN = date(2026, 1, 1)
 DAYS = 160

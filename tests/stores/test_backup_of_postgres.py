@@ -12,6 +12,8 @@ from crm_assets.safekeeping.backup import back_up
 from crm_assets.safekeeping.restore import restore
 from crm_resources.ops import Action
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def instance():

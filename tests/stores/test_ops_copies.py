@@ -9,6 +9,8 @@ import pytest
 from crm_resources.ops import Action, ExportRecord, InboxEvent, Load, OpsStore, copies, tables
 from crm_resources.ops.inbox import Outcome
 
+pytestmark = pytest.mark.slow
+
 AT = datetime(2026, 3, 15, 12, tzinfo=UTC)
 LATER = AT + timedelta(days=1)
 

@@ -10,6 +10,8 @@ from ops_samples import action, load
 
 from crm_resources.ops import OpsStore, tables
 
+pytestmark = pytest.mark.slow
+
 
 def append_many(address, tenant, name, count):
     store = OpsStore(address, tenant)
