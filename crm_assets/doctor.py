@@ -57,6 +57,7 @@ def examine(settings: Settings, tenant: Tenant) -> Iterator[Finding]:
     if tenant.hotmart.enabled:
         yield _start_date(settings, tenant)
         yield _hotmart(settings, tenant)
+        yield _webhook(tenant)
 
 
 def _has_products(audience: object) -> bool:
@@ -96,6 +97,12 @@ def _hotmart(settings: Settings, tenant: Tenant) -> Finding:
     except (MissingSetting, HotmartError) as error:
         return Finding("Hotmart", False, str(error))
     return Finding("Hotmart", True, f"{tenant.hotmart.api_url} respondeu")
+
+
+def _webhook(tenant: Tenant) -> Finding:
+    name = tenant.hotmart.webhook_token_env
+    told = "definido" if os.environ.get(name) else "não definido: todo evento é recusado"
+    return Finding("webhook da Hotmart", True, f"{name} {told}")
 
 
 def _sheet(tenant: Tenant) -> Finding:

@@ -336,8 +336,8 @@ def test_the_demo_can_be_run_again_and_leaves_nothing_elsewhere(crm, checkout):
     second = crm("demo", **elsewhere)
     assert (second.code, second.err) == (0, "")
     assert "arquivo contatos_api.csv: conteúdo já importado" in second.out
-    assert "Clientes: 34" in first.out
-    assert "Clientes: 34" in second.out
+    assert "Clientes: 35" in first.out
+    assert "Clientes: 35" in second.out
     assert {path.name for path in checkout.iterdir()} == {"data", "dagster.yaml"}
     assert {path.name for path in (checkout / "data").iterdir()} == {"sample", "demo"}
     assert not crm.home.exists()

@@ -105,7 +105,6 @@ MOMENTS = {
     "bronze, between delete and insert": kill_in_transaction("DELETE FROM bronze.hotmart_tr", 3),
     "bronze, after the commit": kill_before_the_ops_row,
     "silver, inside identity": kill_in_transaction("DELETE FROM silver.customer_ids"),
-    "silver, before the customers commit": kill_after_replacing("silver.customers"),
     "gold, before an audience commits": kill_after_replacing("gold.audience_ilpi"),
     "gold, after the batch": kill_before_the_actions,
     "publication": kill_before_the_pointer,
