@@ -21,7 +21,7 @@ from crm_assets.tenants import Tenant
 from crm_cli.access import access_app
 from crm_cli.alerts import alerts_app
 from crm_cli.backups import backup, cleanup, restore
-from crm_cli.console import age, local, out, refuse, tell_plan, tell_tenant
+from crm_cli.console import age, local, os_told, out, refuse, tell_plan, tell_tenant
 from crm_cli.customers import customers_app
 from crm_cli.demo import demo
 from crm_cli.dev import dev
@@ -72,12 +72,17 @@ def main() -> None:
         refuse(error)
         sys.exit(2)
     except OSError as error:
-        refuse(f"{error.strerror or error}: {error.filename}." if error.filename else error)
+        refuse(os_told(error))
         sys.exit(1)
     except RuntimeError as error:
         if not type(error).__module__.startswith("crm_"):
             raise
         refuse(error)
+        sys.exit(1)
+    except Exception as error:
+        if not type(error).__module__.startswith("sqlalchemy."):
+            raise
+        refuse("O Dagster não pôde gravar em CRM_HOME/dagster: confira o disco e as permissões.")
         sys.exit(1)
 
 

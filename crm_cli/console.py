@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,28 @@ _FATE = {
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+_CAUSES = {
+    errno.ENOENT: "não existe",
+    errno.EACCES: "sem permissão",
+    errno.EPERM: "sem permissão",
+    errno.EISDIR: "é uma pasta",
+    errno.ENOTDIR: "não é uma pasta",
+    errno.EEXIST: "já existe",
+    errno.ENOSPC: "o disco está cheio",
+    errno.EFBIG: "passa do tamanho que o sistema permite",
+    errno.EROFS: "está em um disco que só pode ser lido",
+    errno.EIO: "o disco não respondeu",
+}
+
+
+def os_told(error: OSError) -> str:
+    """What the operating system refused, in Portuguese where it is a common thing."""
+    if error.errno is None:
+        return str(error)
+    cause = _CAUSES.get(error.errno, error.strerror)
+    return f"{error.filename or 'arquivo'}: {cause}."
 
 
 def refuse(message: object) -> None:

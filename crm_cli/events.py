@@ -63,8 +63,8 @@ def list_command(
     for event in ops.events(kind, states=[STATES[wanted]] if wanted else (), limit=limit):
         out.print(escape(_line(one, event)))
     if refused := ops.refusals():
-        times = sum(each.count for each in refused)
-        out.print(f"Recusados em 30 dias, sem o token certo: {times}, de {len(refused)} endereços.")
+        times, places = sum(each.count for each in refused), {each.address for each in refused}
+        out.print(f"Recusados em 30 dias, sem o token certo: {times}; endereços: {len(places)}.")
 
 
 @events_app.command("retry")

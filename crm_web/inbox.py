@@ -90,6 +90,7 @@ class Inbox:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await kept
         except TimeoutError:
+            self.is_failing = True
             raise NotKept from None
 
     def refuse(self, kind: str, address: str) -> None:

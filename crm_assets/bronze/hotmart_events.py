@@ -8,7 +8,7 @@ place in bronze again. Unknown events stand in bronze without a kind, so that no
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import dagster as dg
@@ -18,11 +18,13 @@ from crm_assets.bronze.enriching import enrich
 from crm_assets.bronze.event_bodies import NOVELTY, Body, read_body
 from crm_assets.bronze.hotmart_event_rows import rows_sql
 from crm_assets.bronze.landing import ERASED, BrokenContract, record_landing
+from crm_assets.bronze.ledger import to_read_again
 from crm_assets.bronze.manychat import CONTACTS
 from crm_assets.bronze.manychat_requests import read_post
 from crm_assets.bronze.receiving import MANYCHAT
 from crm_assets.checks.contract import Verdict, check_frame
 from crm_assets.checks.events import HotmartEvents
+from crm_assets.privacy.posted import facts_of_body
 from crm_assets.privacy.scrub import hide_rejects, shield
 from crm_assets.privacy.tombstones import KeyUnusable, Tombstones, tombstones_of
 from crm_assets.slices import end_of_day, start_of_day, zone
@@ -102,6 +104,7 @@ class _Ingest:
         self.stamp = site.run_began_at(context)
         self.landed: Counter[str] = Counter()
         self.erased = 0
+        self.of_erased: set[int] = set()
         self.states: Counter[str] = Counter()
         self.why: Counter[str] = Counter()
         self.loads: dict[str, Load] = {}
@@ -120,6 +123,8 @@ class _Ingest:
         for load in lost:
             if load.slice not in self.loads:
                 self.ops.record_load(_undone(load))
+        if self.erased:
+            self.ops.compact()
         self._tell_novelties()
         self.enriched = asyncio.run(enrich(self.site, self.context, self.stamp))
 
@@ -156,6 +161,7 @@ class _Ingest:
                 self._take(kind, events[middle:])
                 return
             outcomes = self._commit(kind, events, _refused)
+        self._forget(events)
         self.ops.settle(outcomes, self.now)
         self.states.update(outcome.state for outcome in outcomes)
         self.why.update(o.error or "" for o in outcomes if o.state == "ignored")
@@ -244,11 +250,20 @@ class _Ingest:
             tx.append(batch.table.name, rows)
             self.landed[batch.table.name] += len(rows)
             self.erased += int(erased.sum())
+            number = "line" if batch.table is CONTACTS else "inbox_id"
+            self.of_erased = set(batch.rows[number].filter(erased))
         for key in sorted(set(slice_of.values())):
             places = [_place(event) for event in events if slice_of[event.id] == key]
             self._record(tx, batch.table, key, rejects, places)
         if batch.novelties:
             self._note(tx, batch.novelties)
+
+    def _forget(self, events: Sequence[InboxEvent]) -> None:
+        """Leave of what was posted about somebody erased only the facts, in the inbox too."""
+        of_erased = {event.id: event for event in events if event.id in self.of_erased}
+        bodies = {id_: {"body": facts_of_body(event.body)} for id_, event in of_erased.items()}
+        self.ops.rewrite("inbox", {id_: body for id_, body in bodies.items() if id_})
+        self.of_erased = set()
 
     def _slice(self, kind: str, event: InboxEvent) -> str:
         return f"{kind}:{event.received_at.astimezone(zone(self.site.tenant)):%Y-%m-%d}"
@@ -350,14 +365,7 @@ def _dead(bodies: Iterable[Body]) -> pl.DataFrame:
 
 
 def _undone(load: Load) -> Load:
-    return Load(
-        source=load.source,
-        slice=load.slice,
-        file_name=load.file_name,
-        status="undone",
-        reason=_GONE,
-        at=load.at,
-    )
+    return replace(to_read_again(load), status="undone", reason=_GONE)
 
 
 _DAY = (start_of_day, end_of_day)

@@ -68,21 +68,24 @@ def recover(site: Site, ops: OpsStore) -> int:
         if not lost_loads([load], held):
             ops.record_load(replace(load, id=None))
     for load in lost:
-        ops.record_load(
-            replace(
-                load,
-                id=None,
-                status="received",
-                window_start=None,
-                window_end=None,
-                rows=0,
-                rejected=0,
-                complete=False,
-                verified=False,
-                reason=LOST,
-            )
-        )
+        ops.record_load(to_read_again(load))
     return len(lost)
+
+
+def to_read_again(load: Load) -> Load:
+    """A load that waits, since the warehouse does not hold it any more."""
+    return replace(
+        load,
+        id=None,
+        status="received",
+        window_start=None,
+        window_end=None,
+        rows=0,
+        rejected=0,
+        complete=False,
+        verified=False,
+        reason=LOST,
+    )
 
 
 def forget_again(site: Site, ops: OpsStore) -> bool:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crm_assets.privacy.posted import facts_of
 from crm_assets.privacy.scrub import ERASED, HIDDEN
 from crm_assets.privacy.search import pattern_of
 from crm_assets.silver.stewardship import PIN
@@ -36,15 +37,6 @@ TABLES = {
     "refusals": (),
 }  # fmt: skip
 """Every table of the store, with the columns that can speak of a person."""
-
-_SOMEBODY = {"buyer", "subscriber", "user", "shopper", "address", "delivery"}
-"""Parts of an event that tell of its person; only a subscriber's code is of the subscription."""
-
-_OF_SOMEBODY = re.compile(r"email|name|first_name|last_name|doc|doc_type|(phone|address).*")
-"""The same as fields of the old, flat format."""
-
-_FISCAL = {"event", "data", "product", "purchase", "subscription", "transaction"}
-"""An event that has none of these is a contact, of which nothing stays."""
 
 
 def forget_ops(
@@ -125,29 +117,7 @@ def _posted_without(body: str, pattern: re.Pattern[str]) -> str:
     except (ValueError, RecursionError):
         return HIDDEN if pattern.search(body.casefold()) else body
     kept = without(posted, pattern)
-    if kept == posted:
-        return body
-    if not isinstance(kept, dict) or not _FISCAL & kept.keys():
-        return "{}"
-    left = json.dumps(_unpeopled(kept, is_flat="data" not in kept), ensure_ascii=False)
-    return left.encode("utf-8", "replace").decode()
-
-
-def _unpeopled(value: Any, *, is_flat: bool = False) -> Any:
-    """A value of JSON without the parts that tell of a person."""
-    if isinstance(value, list):
-        return [_unpeopled(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    subscriber = value.get("subscriber")
-    kept = {
-        key: _unpeopled(one)
-        for key, one in value.items()
-        if key not in _SOMEBODY and not (is_flat and _OF_SOMEBODY.fullmatch(key))
-    }
-    if isinstance(subscriber, dict) and "code" in subscriber:
-        kept["subscriber"] = {"code": subscriber["code"]}
-    return kept
+    return body if kept == posted else facts_of(kept)
 
 
 def _renamed(value: Any, renamed: Mapping[str, str]) -> Any:

@@ -22,7 +22,8 @@ import duckdb
 import polars as pl
 
 from crm_assets.automation.runs import ACTIVE, runs_of
-from crm_assets.bronze.ledger import GONE
+from crm_assets.bronze.actions import SOURCE as ACTION_LOG
+from crm_assets.bronze.ledger import GONE, to_read_again
 from crm_assets.bronze.receiving import FILE_SOURCES
 from crm_assets.bronze.undo import TABLES as TABLES_OF_FILES
 from crm_assets.privacy.erased_files import CERTIFICATES, forget_file
@@ -192,6 +193,8 @@ def _take_over(
         landed = [load.slice for load in ops.loads(source) if load.status == "landed"]
         instance.add_dynamic_partitions(partitions.name or "", landed)
     aside = _swap(site, staging / WAREHOUSE)
+    for load in ops.loads(ACTION_LOG):
+        ops.record_load(to_read_again(load))
     return Restored(
         **told, added=added, files=len(files), tombstones=len(tombstones.tags), aside=aside
     )

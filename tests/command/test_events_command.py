@@ -56,7 +56,7 @@ def test_the_list_tells_states_attempts_times_and_reasons(crm, inbox):
     assert "3  15/03/2026 08:00  hotmart  SWITCH_PLAN  ignorado, tentativas: 1; corpo" in said.out
     assert "morto, tentativas: 3; não se lê" in said.out
     assert "falhou, tentativas: 1, próxima 15/03/2026 08:0" in said.out
-    assert "Recusados em 30 dias, sem o token certo: 4, de 1 endereços." in said.out
+    assert "Recusados em 30 dias, sem o token certo: 4; endereços: 1." in said.out
     only = crm("events", "list", "--state", "morto").out
     assert "SWITCH_PLAN  morto" in only
     assert "ignorado, tentativas" not in only

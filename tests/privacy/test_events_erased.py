@@ -47,3 +47,4 @@ def test_an_abandoned_cart_is_forgotten_with_its_person(finished):
     held = [str(row) for row in finished.rows("FROM bronze.hotmart_events")]
     assert not any(word in row.casefold() for row in held for word in RITA)
     assert finished.value("SELECT count(*) FROM silver.carts") == 1
+    assert canaries(finished.home, RITA) == []

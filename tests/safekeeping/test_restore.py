@@ -9,6 +9,7 @@ from companies import Company
 from lake import NOON
 
 from crm_assets.automation.runs import TENANT_TAG
+from crm_assets.bronze.ledger import LOST
 from crm_assets.privacy.tombstones import KeyUnusable, bury, key_path
 from crm_assets.safekeeping import restore as module
 from crm_assets.safekeeping.backup import back_up
@@ -112,6 +113,14 @@ def test_rows_of_the_store_come_back_without_whoever_was_erased(company, tmp_pat
     log = other.ops.actions()
     assert log["email_key"].to_list() == [None, None]
     assert log["reason"].to_list() == [None, "(apagado a pedido da pessoa)"]
+
+
+def test_the_action_log_is_read_again_even_if_no_time_has_passed(company):
+    """Decisions of the very moment of the backup are newer than it, whatever the clock says."""
+    company.ops.record_load(Load(source="actions", slice="all", status="landed"))
+    company.restore(company.back_up())
+    (load,) = company.ops.loads("actions")
+    assert (load.status, load.reason) == ("received", LOST)
 
 
 def test_an_import_undone_since_stays_undone(company):
