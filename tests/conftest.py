@@ -31,7 +31,7 @@ FULL = bool(os.environ.get("CRM_FULL"))
 
 
 settings.register_profile("daily", max_examples=15, derandomize=True, deadline=None)
-settings.register_profile("full", max_examples=30, derandomize=True, deadline=None)
+settings.register_profile("full", max_examples=20, derandomize=True, deadline=None)
 settings.load_profile("full" if FULL else "daily")
 
 

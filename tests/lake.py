@@ -6,7 +6,6 @@ lakes are one connection: a new one empties the one before, which costs no migra
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
@@ -101,9 +100,9 @@ DERIVED: dict[type[Contract], Any] = {Sales: _in_reais, Customers: _blocked}
 
 
 def random_cases(few: int) -> settings:
-    """Settings of a property whose every case fills tables; twice as many in the full suite."""
+    """Settings of a property whose every case fills tables."""
     return settings(
-        max_examples=few * 2 if os.environ.get("CRM_FULL") else few,
+        max_examples=few,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )

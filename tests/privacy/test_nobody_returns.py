@@ -118,7 +118,7 @@ def test_refine_alone_refuses_a_warehouse_that_is_not_cleared(finished, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["forget_ops", "rewrite", "_renew_snapshot", "write_certificate"])
+@pytest.mark.parametrize("step", ["rewrite", "write_certificate"])
 def test_an_erasure_cut_short_is_ended_by_the_next_call(finished, monkeypatch, step):
     class Killed(BaseException):
         pass
