@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import records
+from benchmarks.lone_warehouse import file_of, put_empty, timed_session, warehouse_in
 from benchmarks.processes import clock, measure
 from benchmarks.report import Reading, seconds, times
 
 if TYPE_CHECKING:
-    from crm_resources.warehouse import Session, Warehouse
+    from crm_resources.warehouse import Session
 
 RECORDS, ROW_BY_ROW = 10_000_000, 100_000
 CHANGES = ((100_000, 2.5), (1_000, 1.2))
@@ -74,28 +74,24 @@ def identity(scale: float, repeat: int) -> Iterator[Reading]:
 
 def fill(home: str, rows: int) -> dict[str, Any]:
     """Invent the records, and the empty tables that a golden record also reads."""
-    import polars as pl
-
     from crm_assets.checks.silver import ContactHistory, Products, Sales
 
-    with _warehouse(home).write("benchmark") as tx:
+    with warehouse_in(home).write("benchmark") as tx:
         records.fill(tx, rows)
-        for table, contract in (
-            ("silver.sales", Sales),
-            ("silver.products", Products),
-            ("silver.contact_history", ContactHistory),
-        ):
-            columns = contract.to_schema().columns
-            tx.replace_table(
-                table,
-                pl.DataFrame(schema={name: _plain(c.dtype.type) for name, c in columns.items()}),
-            )
+        put_empty(
+            tx,
+            {
+                "silver.sales": Sales,
+                "silver.products": Products,
+                "silver.contact_history": ContactHistory,
+            },
+        )
     return {}
 
 
 def write_as_people_do(home: str) -> dict[str, Any]:
     """Put the texts that normalisation starts from beside the records, and forget their keys."""
-    with _warehouse(home).write("benchmark") as tx:
+    with warehouse_in(home).write("benchmark") as tx:
         tx.replace_table("bronze.invented_texts", _TEXTS)
         tx.execute("DROP TABLE silver.contact_records")
     return {}
@@ -103,7 +99,7 @@ def write_as_people_do(home: str) -> dict[str, Any]:
 
 def floor(home: str) -> dict[str, Any]:
     """One hash group-by and one hash join back for each kind of key (mdm.md 3.2)."""
-    with _session(home) as (session, took):
+    with timed_session(home) as (session, took):
         session.outside.execute(_FLOOR)
     return took
 
@@ -113,23 +109,23 @@ def resolve(home: str) -> dict[str, Any]:
     from crm_assets.person_rules import Identity
     from crm_assets.silver import identity as engine
 
-    with _session(home) as (session, took):
+    with timed_session(home) as (session, took):
         engine.find_components(session.outside, Identity())
     return took
 
 
 def master(home: str) -> dict[str, Any]:
     """Components, ids, cross-reference, golden records and their lineage."""
-    with _session(home) as (session, took):
+    with timed_session(home) as (session, took):
         _bring_up_to_date(session, full=True)
     return took
 
 
 def change(home: str, rows: int, changed: int) -> dict[str, Any]:
     """Give some records other keys, then bring the master up to date by what they touch."""
-    with _warehouse(home).write("benchmark") as tx:
+    with warehouse_in(home).write("benchmark") as tx:
         records.change(tx, rows, changed)
-    with _session(home) as (session, took):
+    with timed_session(home) as (session, took):
         _bring_up_to_date(session, full=False)
     return took
 
@@ -141,7 +137,7 @@ def texts(home: str) -> dict[str, Any]:
     from crm_assets.silver.contact_sources import raw_contacts
     from crm_assets.silver.records import contact_records, replace_contact_records
 
-    with _session(home) as (session, took):
+    with timed_session(home) as (session, took):
         with session.begin() as tx:
             written = tx.read("FROM bronze.invented_texts")
             raw = pl.concat([raw_contacts(tx), written], how="diagonal_relaxed")
@@ -158,7 +154,7 @@ def splink(home: str) -> dict[str, Any]:
     from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 
     connection = duckdb.connect(config={"threads": 2})
-    connection.execute(f"ATTACH '{_file(home)}' AS held (READ_ONLY)")
+    connection.execute(f"ATTACH '{file_of(home)}' AS held (READ_ONLY)")
     started = clock()
     connection.execute(_FOR_SPLINK)
     settings = SettingsCreator(
@@ -177,7 +173,7 @@ def splink(home: str) -> dict[str, Any]:
 
 def upsert(home: str) -> dict[str, Any]:
     """Every record finds its customer by e-mail, else by phone, and fills it; one commit each."""
-    rows = _warehouse(home).read(_FOR_UPSERT).rows()
+    rows = warehouse_in(home).read(_FOR_UPSERT).rows()
     with sqlite3.connect(Path(home, "customers.sqlite")) as database:
         database.executescript(_UPSERTED)
     started = clock()
@@ -225,33 +221,6 @@ def _within(what: str, found: dict[str, Any], bar: float) -> Reading:
         met=took <= bar and peak <= 6 * GIGABYTE,
         peak=peak,
     )
-
-
-@contextmanager
-def _session(home: str) -> Iterator[tuple[Session, dict[str, Any]]]:
-    """The warehouse, and where the seconds until all is committed are written."""
-    took: dict[str, Any] = {}
-    with _warehouse(home).session("benchmark") as session:
-        started = clock()
-        yield session, took
-        took["seconds"] = clock() - started
-
-
-def _warehouse(home: str) -> Warehouse:
-    from crm_assets.resources import MIGRATIONS
-    from crm_resources.warehouse import Warehouse
-
-    return Warehouse(database=str(_file(home)), migrations=str(MIGRATIONS))
-
-
-def _file(home: str) -> Path:
-    return Path(home, "warehouse.duckdb")
-
-
-def _plain(dtype: Any) -> Any:
-    import polars as pl
-
-    return pl.Datetime("us", "UTC") if isinstance(dtype, pl.Datetime) else dtype
 
 
 _FLOOR = """

@@ -9,17 +9,13 @@ month, churn and lifetime value, compared with what was published before.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks.processes import clock, measure
+from benchmarks.lone_warehouse import put_empty, timed_session, warehouse_in
+from benchmarks.processes import measure
 from benchmarks.report import Reading, times
-
-if TYPE_CHECKING:
-    from crm_resources.warehouse import Session, Warehouse
 
 SUBSCRIPTIONS = 1_000_000
 TODAY = date(2026, 3, 15)
@@ -51,29 +47,25 @@ def fill(home: str, rows: int) -> dict[str, Any]:
 
     Nine of ten customers have one subscription; nothing of sales and carts.
     """
-    import polars as pl
-
     from crm_assets.checks.events import Carts
     from crm_assets.checks.silver import Sales
     from crm_assets.checks.subscriptions import SubscriptionHistory, Subscriptions
 
-    with _warehouse(home).write("benchmark") as tx:
+    with warehouse_in(home).write("benchmark") as tx:
         tx.replace_table(
             "silver.subscription_periods",
             _STRETCHES,
             {"rows": rows, "first": date.fromordinal(TODAY.toordinal() - DAYS), "today": TODAY},
         )
-        for table, contract in (
-            ("silver.subscriptions", Subscriptions),
-            ("silver.subscription_history", SubscriptionHistory),
-            ("silver.sales", Sales),
-            ("silver.carts", Carts),
-        ):
-            columns = contract.to_schema().columns
-            tx.replace_table(
-                table,
-                pl.DataFrame(schema={name: _plain(c.dtype.type) for name, c in columns.items()}),
-            )
+        put_empty(
+            tx,
+            {
+                "silver.subscriptions": Subscriptions,
+                "silver.subscription_history": SubscriptionHistory,
+                "silver.sales": Sales,
+                "silver.carts": Carts,
+            },
+        )
     return {}
 
 
@@ -82,47 +74,23 @@ def metrics(home: str) -> dict[str, Any]:
     from crm_assets.gold.metrics import make, publish
 
     now = datetime(TODAY.year, TODAY.month, TODAY.day, 15, tzinfo=UTC)
-    with _session(home) as (session, took):
+    with timed_session(home) as (session, took):
         make(session.outside, now, TODAY, "BRL")
         with session.begin() as tx:
             publish(tx, now, "benchmark")
-    took["differs"] = _warehouse(home).read(_DIFFERS).item()
+    took["differs"] = warehouse_in(home).read(_DIFFERS).item()
     return took
 
 
 def floor(home: str) -> dict[str, Any]:
     """The daily levels by a plain GROUP BY."""
-    with _session(home) as (session, took), session.begin() as tx:
+    with timed_session(home) as (session, took), session.begin() as tx:
         tx.replace_table("gold.invented_floor", _FLOOR, {"today": TODAY})
     return took
 
 
 def _call(work: str, home: str, **arguments: Any) -> dict[str, Any]:
     return measure(f"benchmarks.subscriptions:{work}", {}, home=home, **arguments)
-
-
-@contextmanager
-def _session(home: str) -> Iterator[tuple[Session, dict[str, Any]]]:
-    """The warehouse, and where the seconds until all is committed are written."""
-    took: dict[str, Any] = {}
-    with _warehouse(home).session("benchmark") as session:
-        started = clock()
-        yield session, took
-        took["seconds"] = clock() - started
-
-
-def _warehouse(home: str) -> Warehouse:
-    from crm_assets.resources import MIGRATIONS
-    from crm_resources.warehouse import Warehouse
-
-    file = Path(home, "warehouse.duckdb")
-    return Warehouse(database=str(file), migrations=str(MIGRATIONS))
-
-
-def _plain(dtype: Any) -> Any:
-    import polars as pl
-
-    return pl.Datetime("us", "UTC") if isinstance(dtype, pl.Datetime) else dtype
 
 
 _STRETCHES = """

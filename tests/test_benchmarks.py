@@ -78,6 +78,7 @@ def test_the_work_by_hand_makes_the_tables_of_a_run(world, finished_home, tmp_pa
 def test_what_stands_beside_the_identity_engine_works_on_the_same_keys(tmp_path):
     """Splink finds the plain rule's people; row by row, some stay two."""
     from benchmarks import identity
+    from benchmarks.lone_warehouse import warehouse_in
     from crm_assets.person_rules import Identity
     from crm_assets.silver.identity import find_components
 
@@ -85,7 +86,7 @@ def test_what_stands_beside_the_identity_engine_works_on_the_same_keys(tmp_path)
         function_mailboxes=False, degree_cap=False, profile_limits=False, conflicts=False
     )
     identity.fill(str(tmp_path), 5_000)
-    with identity._warehouse(str(tmp_path)).write("test") as tx:
+    with warehouse_in(str(tmp_path)).write("test") as tx:
         find_components(tx, plain)
         people = tx.scalar("SELECT count(DISTINCT component) FROM components")
     assert identity.splink(str(tmp_path))["customers"] == people

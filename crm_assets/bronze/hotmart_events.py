@@ -81,7 +81,10 @@ def event_assets(site: Site) -> list[dg.AssetsDefinition]:
 
 @dataclass
 class _Batch:
-    """What one transaction is to write: rows of a table, rejects, and what became of each event."""
+    """What one transaction is to write, and what the inbox is to learn of it afterwards.
+
+    `forgotten` are the facts that stay, by event, of what was posted about somebody erased.
+    """
 
     table: Table
     key: str
@@ -90,6 +93,7 @@ class _Batch:
     rejects: pl.DataFrame
     outcomes: list[Outcome]
     novelties: Counter[tuple[str, str]] = field(default_factory=Counter)
+    forgotten: dict[int, dict[str, str]] = field(default_factory=dict)
 
 
 class _Ingest:
@@ -104,7 +108,6 @@ class _Ingest:
         self.stamp = site.run_began_at(context)
         self.landed: Counter[str] = Counter()
         self.erased = 0
-        self.of_erased: set[int] = set()
         self.states: Counter[str] = Counter()
         self.why: Counter[str] = Counter()
         self.loads: dict[str, Load] = {}
@@ -153,33 +156,34 @@ class _Ingest:
     def _take(self, kind: str, events: Sequence[InboxEvent]) -> None:
         """Land a batch; one that a value spoils is halved, so that only that event fails."""
         try:
-            outcomes = self._commit(kind, events, self._posts if kind == MANYCHAT else self._events)
+            batch = self._commit(kind, events, self._posts if kind == MANYCHAT else self._events)
         except (BadValueError, BrokenContract):
             if len(events) > 1:
                 middle = len(events) // 2
                 self._take(kind, events[:middle])
                 self._take(kind, events[middle:])
                 return
-            outcomes = self._commit(kind, events, _refused)
-        self._forget(events)
-        self.ops.settle(outcomes, self.now)
-        self.states.update(outcome.state for outcome in outcomes)
-        self.why.update(o.error or "" for o in outcomes if o.state == "ignored")
+            batch = self._commit(kind, events, _refused)
+        if batch.forgotten:
+            self.ops.rewrite("inbox", batch.forgotten)
+        self.ops.settle(batch.outcomes, self.now)
+        self.states.update(outcome.state for outcome in batch.outcomes)
+        self.why.update(o.error or "" for o in batch.outcomes if o.state == "ignored")
 
     def _commit(
         self,
         kind: str,
         events: Sequence[InboxEvent],
         read: Callable[[Transaction, Sequence[InboxEvent]], _Batch],
-    ) -> list[Outcome]:
-        """Write what a batch says in one transaction; returns what became of each event."""
+    ) -> _Batch:
+        """Write what a batch says in one transaction."""
         with self.warehouse.write(f"eventos de {kind}") as tx:
             tombstones = tombstones_of(self.site.settings, self.site.tenant, self.ops)
             batch = read(tx, events)
             self._write(tx, kind, events, batch, tombstones)
             if kind == HOTMART:
                 self.age = newest(self.site, tx, EVENTS)
-        return batch.outcomes
+        return batch
 
     def _events(self, tx: Transaction, events: Sequence[InboxEvent]) -> _Batch:
         bodies = [read_body(event) for event in events]
@@ -251,19 +255,16 @@ class _Ingest:
             self.landed[batch.table.name] += len(rows)
             self.erased += int(erased.sum())
             number = "line" if batch.table is CONTACTS else "inbox_id"
-            self.of_erased = set(batch.rows[number].filter(erased))
+            body_of = {event.id: event.body for event in events}
+            batch.forgotten = {
+                id_: {"body": facts_of_body(body_of[id_])}
+                for id_ in batch.rows[number].filter(erased)
+            }
         for key in sorted(set(slice_of.values())):
             places = [_place(event) for event in events if slice_of[event.id] == key]
             self._record(tx, batch.table, key, rejects, places)
         if batch.novelties:
             self._note(tx, batch.novelties)
-
-    def _forget(self, events: Sequence[InboxEvent]) -> None:
-        """Leave of what was posted about somebody erased only the facts, in the inbox too."""
-        of_erased = {event.id: event for event in events if event.id in self.of_erased}
-        bodies = {id_: {"body": facts_of_body(event.body)} for id_, event in of_erased.items()}
-        self.ops.rewrite("inbox", {id_: body for id_, body in bodies.items() if id_})
-        self.of_erased = set()
 
     def _slice(self, kind: str, event: InboxEvent) -> str:
         return f"{kind}:{event.received_at.astimezone(zone(self.site.tenant)):%Y-%m-%d}"

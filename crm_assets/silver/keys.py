@@ -140,10 +140,6 @@ _UNJOINING = f"""
 """
 _HOUSEHOLDS = """
     CREATE OR REPLACE TEMP TABLE household_roots AS
-    SELECT NULL::VARCHAR AS key, NULL::VARCHAR AS name, 0 AS root, 0 AS records LIMIT 0
-"""
-_HOUSEHOLDS = """
-    CREATE OR REPLACE TEMP TABLE household_roots AS
     SELECT phone_key AS key, known_as AS name, min(rid) AS root, count(*) AS records
     FROM nodes SEMI JOIN unjoining ON kind = 'phone' AND key = phone_key AND status = 'household'
     WHERE known_as IS NOT NULL GROUP BY ALL
