@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,7 +51,12 @@ def identity(scale: float, repeat: int) -> Iterator[Reading]:
             peak=splink["peak"],
             floor_peak=resolved["peak"],
         )
-        yield _within(f"{size}, keys given: identity + golden records", _call("master", home), 18)
+        yield _within(
+            f"{size}, keys given: identity + golden records; floor: their tables written again",
+            _call("master", home),
+            18,
+            floor=_call("write_again", home),
+        )
         for most, bar in CHANGES:
             changed = max(int(most * scale), 1)
             found = _call("change", home, rows=rows, changed=changed)
@@ -118,6 +124,18 @@ def master(home: str) -> dict[str, Any]:
     """Components, ids, cross-reference, golden records and their lineage."""
     with timed_session(home) as (session, took):
         _bring_up_to_date(session, full=True)
+    return took
+
+
+def write_again(home: str) -> dict[str, Any]:
+    """A copy of every table that `master` writes, and nothing computed."""
+    tables = ("customer_xref", "customer_ids", "customer_merges", "field_choices", "customers")
+    with timed_session(home) as (session, took), session.begin() as tx:
+        for table in tables:
+            tx.replace_table(f"meta.again_{table}", f"FROM silver.{table}")
+    with warehouse_in(home).write("benchmark") as tx:
+        for table in tables:
+            tx.execute(f"DROP TABLE meta.again_{table}")
     return took
 
 
@@ -212,14 +230,22 @@ def _call(work: str, home: str, **arguments: Any) -> dict[str, Any]:
     return measure(f"benchmarks.identity:{work}", {}, home=home, **arguments)
 
 
-def _within(what: str, found: dict[str, Any], bar: float) -> Reading:
+def _within(
+    what: str, found: dict[str, Any], bar: float, floor: dict[str, Any] | None = None
+) -> Reading:
     took, peak = found["seconds"], found["peak"]
-    return Reading(
+    reading = Reading(
         what,
         seconds(took),
         bar=f"≤ {bar:g} s, ≤ 6 GB",
         met=took <= bar and peak <= 6 * GIGABYTE,
         peak=peak,
+    )
+    if floor is None:
+        return reading
+    least = floor["seconds"]
+    return replace(
+        reading, floor=seconds(least), ratio=f"{took / least:.2f} ×", floor_peak=floor["peak"]
     )
 
 

@@ -126,7 +126,8 @@ class Privacy(Frozen):
         log_days: what runs printed.
         snapshots: serving snapshots, the current one included.
         backup_days: backups, and copies of the warehouse before an upgrade or a restore.
-        event_months: events in the inbox; older ones that were processed go to the archive.
+        event_months: events in the inbox, and their bodies in bronze; older ones that were
+            processed go to the archive, and the bodies are blanked.
     """
 
     due_days: Annotated[int, Field(ge=1, le=30)] = 15

@@ -18,6 +18,7 @@ from crm_assets.contact.place import country_codes
 from crm_assets.gold.snapshot import NothingPublished, open_snapshot
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
+from crm_assets.words import counted
 from crm_resources.ops import Load, OpsStore
 
 
@@ -50,8 +51,8 @@ def preview(file: Path, settings: Settings, tenant: Tenant, source: str = MANYCH
     unmapped = f"; colunas próprias: {', '.join(typed.unmapped)}" if typed.unmapped else ""
     return Effect(
         True,
-        f"{len(typed.frame)} linhas: {told(typed, settings, tenant)}, "
-        f"{len(typed.rejects)} células rejeitadas{unmapped}",
+        f"{counted(len(typed.frame), 'linha')}: {told(typed, settings, tenant)}, "
+        f"{counted(len(typed.rejects), 'célula rejeitada', 'células rejeitadas')}{unmapped}",
     )
 
 
@@ -61,11 +62,12 @@ def preview_undo(load: Load, settings: Settings, tenant: Tenant) -> str:
         return "já foi desfeito; nada mudaria"
     if load.status != "landed":
         return "nada dele entrou; só deixaria de esperar"
+    leaving = counted(load.rows, "linha sairia", "linhas sairiam")
     try:
         content = raw_path(settings, tenant, load.slice, load.source).read_bytes()
         keys = _keys(_read(content, settings, tenant, load.source), load.source)
     except (FileNotFoundError, RefusedFile):
-        return f"{load.rows} linhas sairiam"
+        return leaving
     people = _published(
         settings,
         tenant,
@@ -73,7 +75,8 @@ def preview_undo(load: Load, settings: Settings, tenant: Tenant) -> str:
         [pl.concat([keys["email"], keys["phone"]]).drop_nulls().unique().to_list()],
     )
     count = people.item() if people is not None else 0
-    return f"{load.rows} linhas sairiam; {count} pessoas perderiam este registro"
+    losing = counted(count, "pessoa perderia este registro", "pessoas perderiam este registro")
+    return f"{leaving}; {losing}"
 
 
 def _read(content: bytes, settings: Settings, tenant: Tenant, source: str) -> TypedFile:
@@ -103,7 +106,8 @@ def _sales_told(typed: TypedFile, settings: Settings, tenant: Tenant) -> str:
         [records],
     )
     known = held.item() if held is not None else 0
-    return f"{len(records) - known} vendas novas, {known} que já existem"
+    new = counted(len(records) - known, "venda nova", "vendas novas")
+    return f"{new}, {counted(known, 'que já existe', 'que já existem')}"
 
 
 def _keys(typed: TypedFile, source: str) -> pl.DataFrame:

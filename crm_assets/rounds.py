@@ -40,6 +40,7 @@ from crm_assets.plan import OCCASIONAL, SOURCES_OF, IngestRequest, source_ages
 from crm_assets.resources import warehouse_of
 from crm_assets.settings import SettingsError
 from crm_assets.steps import Site, refine_pool
+from crm_assets.words import counted
 from crm_resources.locks import Busy, hold
 from crm_resources.ops import Load, OpsStore
 
@@ -315,11 +316,15 @@ def _settled(site: Site, receipt: Receipt, ops: OpsStore, done: Round) -> Receip
         return receipt
     if load.status == "refused":
         return replace(receipt, note=f"recusado: {load.reason}", refused=True)
-    note = f"importado: {load.rows} linhas, {load.rejected} células não lidas"
+    unread = counted(load.rejected, "célula não lida", "células não lidas")
+    note = f"importado: {counted(load.rows, 'linha')}, {unread}"
     if load.source == MANYCHAT and any(o.stage == REFINE and o.ok for o in done.outcomes):
         mine = f"{MANYCHAT}:{load.slice}:"
-        people = warehouse_of(site.settings, site.tenant).read(_PEOPLE, {"mine": mine}).row(0)
-        note += "; {} pessoas novas, {} já conhecidas, {} sem e-mail nem telefone".format(*people)
+        people = warehouse_of(site.settings, site.tenant).read(_PEOPLE, {"mine": mine})
+        new, known, keyless = people.row(0)
+        note += f"; {counted(new, 'pessoa nova', 'pessoas novas')}, "
+        note += f"{counted(known, 'já conhecida', 'já conhecidas')}, "
+        note += f"{keyless} sem e-mail nem telefone"
     return replace(receipt, note=note)
 
 

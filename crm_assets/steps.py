@@ -32,8 +32,8 @@ FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
 
 CONTRACT_KEPT = "Colunas, tipos e valores são os que a tabela promete; do contrário nada é gravado."
 
-DATABASE_ERRORS = (duckdb.Error, BadValueError, Busy)
-"""What the warehouse raises; its messages never show a value of a row."""
+DATABASE_ERRORS = (duckdb.Error, BadValueError, Busy, OSError)
+"""What the warehouse and its disk raise; the messages never show a value of a row."""
 
 _WITH_VALUES = (pl.exceptions.PolarsError,)
 """What may quote a value: only its kind is told (design 10)."""

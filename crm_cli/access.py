@@ -13,8 +13,9 @@ from rich.markup import escape
 
 from crm_assets.settings import parse_day
 from crm_assets.tenants import Tenant
+from crm_assets.words import ACCESS_STATUSES, counted
 from crm_cli.console import local, out
-from crm_cli.rights import ByOption, DryRunOption, said
+from crm_cli.rights import ByOption, DryRunOption, one_of, said
 from crm_cli.session import TenantOption, actor_of, fail, open_ops, tenant_of, the_customer
 
 if TYPE_CHECKING:
@@ -29,14 +30,9 @@ WhoArgument = Annotated[
 ]
 ProductOption = Annotated[str, typer.Option(help="Id do produto.")]
 ReasonOption = Annotated[str, typer.Option(help="Por que (fica registrado).")]
-LimitOption = Annotated[int, typer.Option(min=1, help="Quantas linhas mostrar.")]
+PRODUCTS_SHOWN = 10
 
-_STATUSES = {
-    "granted": "liberado",
-    "grace": "em tolerância",
-    "suspended": "suspenso",
-    "ended": "encerrado",
-}
+LimitOption = Annotated[int, typer.Option(min=1, help="Quantas linhas mostrar.")]
 
 
 @access_app.command("list")
@@ -44,7 +40,9 @@ def list_access(
     who: Annotated[
         str | None, typer.Argument(metavar="CLIENTE", help="Só desta pessoa, com a história.")
     ] = None,
-    status: Annotated[str | None, typer.Option(help="granted, grace, suspended ou ended.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help=f"Só nesta situação: {', '.join(ACCESS_STATUSES.values())}.")
+    ] = None,
     product: Annotated[str | None, typer.Option(help="Só deste produto (id).")] = None,
     limit: LimitOption = 50,
     tenant: TenantOption = None,
@@ -55,8 +53,7 @@ def list_access(
     """
     from crm_assets.gold.people import customers_of, reading
 
-    if status is not None and status not in _STATUSES:
-        raise typer.BadParameter(f"--status precisa ser {', '.join(_STATUSES)}.")
+    status = one_of("--status", status, ACCESS_STATUSES)
     settings, one = tenant_of(tenant)
     with reading(settings, one) as tx:
         customer_id = the_customer(customers_of(tx, who)) if who else None
@@ -66,14 +63,14 @@ def list_access(
         history = tx.read(_HISTORY, [customer_id]) if customer_id else None
     for row in found.to_dicts():
         out.print(escape(_line(one, row)))
-    out.print(f"{len(found)} de {total} acessos.")
+    out.print(f"{len(found)} de {counted(total, 'acesso')}.")
     for change in history.to_dicts() if history is not None else ():
         by = f", por {change['decided_by']}" if change["decided_by"] else ""
-        before = _STATUSES.get(change["before"], "sem acesso")
+        before = ACCESS_STATUSES.get(change["before"], "sem acesso")
         out.print(
             escape(
                 f"{local(one, change['noted_at'])} produto {change['product_id']}: {before} → "
-                f"{_STATUSES[change['status']]} ({change['reason']}{by})"
+                f"{ACCESS_STATUSES[change['status']]} ({change['reason']}{by})"
             )
         )
 
@@ -140,6 +137,7 @@ def _decide(
     if until is not None and until < settings.today(one.timezone):
         raise typer.BadParameter("--until não pode ser um dia que já passou.")
     with reading(settings, one) as tx:
+        _refuse_unknown(tx, product)
         customer_id = the_customer(customers_of(tx, who))
         keys = keys_of_customer(tx, customer_id)
         status, decided_by = _held(tx, customer_id, product)
@@ -154,7 +152,7 @@ def _decide(
     what = "suspender" if kind == BLOCK else "deixar a regra decidir"
     if until is not None:
         what = f"dar acesso até {until:%d/%m/%Y}"
-    told = f"{what}: produto {product}, hoje {_STATUSES.get(status or '', 'sem acesso')}."
+    told = f"{what}: produto {product}, hoje {ACCESS_STATUSES.get(status or '', 'sem acesso')}."
     if dry_run:
         out.print(escape(f"Nada foi registrado; seria: {told}"))
         return
@@ -176,8 +174,9 @@ def _decide(
 
 def _line(tenant: Tenant, row: dict[str, Any]) -> str:
     """An access in one line."""
-    parts = [f"{row['customer_id']} {row['product_name'] or row['product_id']}"]
-    parts.append(_STATUSES[row["status"]])
+    name = f"{row['product_name']} ({row['product_id']})"
+    parts = [f"{row['customer_id']} {name if row['product_name'] else row['product_id']}"]
+    parts.append(ACCESS_STATUSES[row["status"]])
     for name, word in (("since", "desde"), ("until", "até")):
         if row[name]:
             parts.append(f"{word} {local(tenant, row[name])}")
@@ -189,6 +188,19 @@ def _line(tenant: Tenant, row: dict[str, Any]) -> str:
     return f"{', '.join(parts)}: {row['reason']}{by}"
 
 
+def _refuse_unknown(tx: Transaction, product: str) -> None:
+    """Refuse a product that nothing was ever heard of, with those that there are."""
+    known = dict(tx.read(_PRODUCTS).rows())
+    if product in known:
+        return
+    shown = "; ".join(f"{number} ({name})" for number, name in list(known.items())[:PRODUCTS_SHOWN])
+    rest = f"; e mais {rest}" if (rest := len(known) - PRODUCTS_SHOWN) > 0 else ""
+    fail(
+        f"Não existe o produto {product}; existem: {shown}{rest}. `crm access list CLIENTE` mostra "
+        "os de uma pessoa."
+    )
+
+
 def _held(tx: Transaction, customer_id: str, product: str) -> tuple[str | None, str | None]:
     """Status of an access and who decided it; both empty without one."""
     row = tx.read(_HELD, [customer_id, product])
@@ -196,11 +208,17 @@ def _held(tx: Transaction, customer_id: str, product: str) -> tuple[str | None, 
 
 
 _HELD = "SELECT status, decided_by FROM silver.access WHERE customer_id = ? AND product_id = ?"
+_PRODUCTS = """
+    SELECT product_id, coalesce(any_value(name), 'sem nome') FROM silver.products
+    GROUP BY product_id ORDER BY max(last_sold_at) DESC NULLS LAST, product_id
+"""
 _ACCESS = """
+    WITH names AS (
+        SELECT product_id, any_value(name) AS name FROM silver.products GROUP BY product_id
+    )
     SELECT access.*, names.name AS product_name
     FROM silver.access AS access
-    LEFT JOIN (SELECT product_id, any_value(name) AS name FROM silver.products GROUP BY product_id)
-        AS names USING (product_id)
+    LEFT JOIN names USING (product_id)
     WHERE coalesce(customer_id = $customer, $customer IS NULL)
       AND coalesce(status = $status, $status IS NULL)
       AND coalesce(product_id = $product, $product IS NULL)

@@ -21,13 +21,14 @@ from crm_assets.tenants import Tenant
 from crm_cli.access import access_app
 from crm_cli.alerts import alerts_app
 from crm_cli.backups import backup, cleanup, restore
-from crm_cli.console import age, local, os_told, out, refuse, tell_plan, tell_tenant
+from crm_cli.console import age, local, os_told, out, refuse, tell_plan, tell_table, tell_tenant
 from crm_cli.customers import customers_app
 from crm_cli.demo import demo
 from crm_cli.dev import dev
 from crm_cli.events import events_app
 from crm_cli.exports import export_app
 from crm_cli.imports import import_app
+from crm_cli.portuguese import command_of, sentence
 from crm_cli.reports import report_app
 from crm_cli.sandbox import sandbox_app
 from crm_cli.serve import serve
@@ -67,7 +68,14 @@ def main() -> None:
     """Run the command; a refusal is one sentence on stderr."""
     warnings.simplefilter("ignore")
     try:
-        app()
+        sys.exit(command_of(app)(prog_name="crm", standalone_mode=False))
+    except typer.TyperException as error:
+        if told := sentence(error):
+            refuse(told)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        refuse("Interrompido.")
+        sys.exit(1)
     except SettingsError as error:
         refuse(error)
         sys.exit(2)
@@ -80,9 +88,18 @@ def main() -> None:
         refuse(error)
         sys.exit(1)
     except Exception as error:
-        if not type(error).__module__.startswith("sqlalchemy."):
+        if type(error).__module__.startswith("sqlalchemy."):
+            refuse(
+                "O Dagster não pôde gravar em CRM_HOME/dagster: confira o disco e as permissões."
+            )
+        elif type(error).__name__ == "IOException":  # DuckDB's, which is slow to import
+            cause = str(error).splitlines()[0]
+            refuse(
+                f"O banco não pôde ser lido nem gravado ({cause}): confira o disco; se o arquivo "
+                "se estragou, tire-o do lugar e rode `crm restore`."
+            )
+        else:
             raise
-        refuse("O Dagster não pôde gravar em CRM_HOME/dagster: confira o disco e as permissões.")
         sys.exit(1)
 
 
@@ -144,7 +161,7 @@ def status(tenant: TenantOption = None) -> None:
         ops = open_ops(settings, one)
         for source, at in source_ages(ops.loads()).items():
             table.add_row(source, local(one, at), age(settings, at))
-        out.print(table)
+        tell_table(table)
         for lock in ("run.lock", "refine.lock", "backup.lock", "warehouse.duckdb.lock"):
             if held := holder(folder / lock):
                 out.print(escape(f"em andamento: {held}"))
@@ -176,7 +193,7 @@ def doctor(tenant: TenantOption = None) -> None:
 
 def _troubles(settings: Settings, tenant: Tenant, ops: OpsStore) -> Iterator[tuple[str, str]]:
     """What somebody has to look at, each with the mark that stands before it."""
-    from crm_assets.automation.alerts import REQUEST_OVERDUE
+    from crm_assets.automation.alerts import NOTICES, REQUEST_OVERDUE, told_of
     from crm_assets.automation.notify import undelivered
     from crm_assets.plan import refused_files
     from crm_assets.privacy.rights import overdue, register
@@ -192,8 +209,9 @@ def _troubles(settings: Settings, tenant: Tenant, ops: OpsStore) -> Iterator[tup
         yield "[red]venceu[/]", f"pedido {request.number} ({request.type}), prazo {due}"
     for incident in ops.open_incidents():
         if incident.kind != REQUEST_OVERDUE:
+            mark = "[yellow]aviso[/]" if incident.kind in NOTICES else "[red]falhou[/]"
             since = local(tenant, incident.opened_at)
-            yield "[red]falhou[/]", f"{incident.subject}: {incident.detail} (desde {since})"
+            yield mark, f"{told_of(incident)} (desde {since})"
     for untold in undelivered(settings, tenant, ops):
         yield "[yellow]alerta não saiu[/]", untold
 

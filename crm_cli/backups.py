@@ -13,13 +13,15 @@ from rich.table import Table
 
 from crm_assets.settings import load_settings
 from crm_assets.tenants import Tenant
-from crm_cli.console import local, out, refuse, tell_tenant
+from crm_assets.words import counted
+from crm_cli.console import local, out, refuse, tell_table, tell_tenant
 from crm_cli.erasing import confirmed
 from crm_cli.session import (
     TenantOption,
     actor_by,
     chosen_tenants,
     fail,
+    or_wait,
     prepare_instance,
     run_tenant,
     tenant_of,
@@ -54,12 +56,13 @@ def backup(
         try:
             made = back_up(site_of(one, settings), os.environ, target=to, actor=actor, wait=wait)
         except (BackupError, Busy) as error:
-            refuse(error)
+            refuse(or_wait(error) if isinstance(error, Busy) else error)
             done = False
             continue
         out.print(escape(f"  {made.path}"))
         out.print(
-            f"  conferida: {made.rows} linhas, {made.files} arquivos, {made.size / 2**20:.1f} MB"
+            f"  conferida: {counted(made.rows, 'linha')}, {counted(made.files, 'arquivo')}, "
+            f"{made.size / 2**20:.1f} MB".replace(".", ",")
         )
         if not made.has_secrets:
             out.print(
@@ -117,22 +120,34 @@ def restore(
     sys.exit(0 if run_tenant(settings, one, None) else 1)
 
 
-def cleanup(tenant: TenantOption = None) -> None:
+def cleanup(
+    tenant: TenantOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Conta o que sairia da caixa, sem mudar nada.")
+    ] = False,
+) -> None:
     """Passa os eventos processados há mais de um ano da caixa de entrada a arquivos compactados.
 
-    Exemplo: crm cleanup
+    O arquivo diz o que chegou, quando e como terminou; o que foi mandado não vai com ele.
+
+    Exemplo: crm cleanup --dry-run
     """
     from crm_assets.definitions import site_of
-    from crm_assets.safekeeping.cleanup import clean_up
+    from crm_assets.safekeeping.cleanup import clean_up, cutoff, would_clean_up
 
     settings = load_settings()
     for one in chosen_tenants(settings, tenant):
         tell_tenant(settings, one)
-        archived = 0
-        if settings.has_ops(one.slug):
-            site = site_of(one, settings)
-            archived = clean_up(site, site.ops_store())
-        out.print(f"  eventos arquivados: {archived}")
+        if not settings.has_ops(one.slug):
+            out.print("  nenhum evento ainda.")
+            continue
+        site = site_of(one, settings)
+        if dry_run:
+            out.print(f"  nada foi mudado; chegados antes de {cutoff(site):%d/%m/%Y}:")
+            for label, count in would_clean_up(site, site.ops_store()).items():
+                out.print(f"  {label}: {count}")
+        else:
+            out.print(f"  eventos arquivados: {clean_up(site, site.ops_store())}")
 
 
 def _tell_comparison(tenant: Tenant, archive: Path, told: Restored) -> None:
@@ -142,7 +157,7 @@ def _tell_comparison(tenant: Tenant, archive: Path, told: Restored) -> None:
         now, then = told.now.get(name), told.then.get(name)
         if now != then:
             table.add_row(escape(name), _count(now), _count(then))
-    out.print(table)
+    tell_table(table)
     out.print(f"Arquivos recebidos que voltariam: {told.files}.")
     out.print("Decisões, apagamentos e eventos de depois da cópia ficam.")
 
@@ -150,10 +165,12 @@ def _tell_comparison(tenant: Tenant, archive: Path, told: Restored) -> None:
 def _tell_done(tenant: Tenant, done: Restored) -> None:
     out.print(f"O banco voltou a {local(tenant, done.taken_at)}.")
     for table, count in done.added.items():
-        out.print(escape(f"  operações, {table}: {count} linhas voltaram"))
+        rows = counted(count, "linha voltou", "linhas voltaram")
+        out.print(escape(f"  operações, {table}: {rows}"))
     out.print(f"  arquivos que voltaram: {done.files}")
     if done.tombstones:
-        out.print(f"  quem já foi apagado continua apagado ({done.tombstones} marcas conferidas)")
+        marks = counted(done.tombstones, "marca conferida", "marcas conferidas")
+        out.print(f"  quem já foi apagado continua apagado ({marks})")
     if done.aside:
         out.print(escape(f"  o banco de antes está em {done.aside}"))
     for path in done.written:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from crm_assets.automation.alerts import age as time_since
 from crm_assets.bronze.manychat_inbox import arrivals
@@ -20,6 +21,7 @@ from crm_assets.plan import Landed, estimated_calls, plan_hotmart
 from crm_assets.settings import Settings
 from crm_assets.slices import zone
 from crm_assets.tenants import Tenant
+from crm_assets.words import counted
 
 if TYPE_CHECKING:
     from crm_assets.rounds import Round, RunOutcome
@@ -33,6 +35,7 @@ _FATE = {
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+_ANY_WIDTH = 1000
 
 
 _CAUSES = {
@@ -62,6 +65,11 @@ def refuse(message: object) -> None:
     err.print(f"[red]{escape(str(message))}[/]")
 
 
+def tell_table(table: Table) -> None:
+    """A table as wide as it is: a narrower terminal breaks its lines, and nothing is cut."""
+    Console(width=_ANY_WIDTH, highlight=False).print(table)
+
+
 def tell_tenant(settings: Settings, tenant: Tenant) -> None:
     """Whose turn it is."""
     out.print(f"[bold]{escape(tenant.name)}[/] ({tenant.slug}, {settings.environment})")
@@ -70,10 +78,8 @@ def tell_tenant(settings: Settings, tenant: Tenant) -> None:
 def tell_round(settings: Settings, tenant: Tenant, done: Round) -> None:
     """What a round did, what failed, and what is stale because of it."""
     if done.lost:
-        err.print(
-            f"  [yellow]O banco não tinha mais {done.lost} partições já lidas: foram marcadas para "
-            "nova leitura.[/]"
-        )
+        lost = counted(done.lost, "partição já lida", "partições já lidas")
+        err.print(f"  [yellow]O banco não tinha mais {lost}: nova leitura marcada.[/]")
     for receipt in done.receipts:
         out.print(escape(f"  arquivo {receipt.name}: {receipt.note}"))
     for outcome in done.outcomes:
@@ -104,7 +110,7 @@ def tell_plan(settings: Settings, tenant: Tenant, stages: Sequence[str], known: 
         for request in plan_hotmart(tenant, settings.environment, settings.now(), known, job):
             calls = estimated_calls(request, known)
             note = f"; {request.note}" if request.note else ""
-            out.print(f"  {job} {span(request.slices)}: cerca de {calls} chamadas{note}")
+            out.print(f"  {job} {span(request.slices)}: cerca de {counted(calls, 'chamada')}{note}")
     if "manychat" in stages and tenant.manychat.enabled:
         if sheet_address(tenant):
             out.print(f"  planilha de {tenant.manychat.sheet_url_env}: será lida")

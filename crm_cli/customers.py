@@ -15,8 +15,9 @@ from rich.markup import escape
 
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
+from crm_assets.words import counted
 from crm_cli.console import out
-from crm_cli.erasing import erase
+from crm_cli.erasing import erase, readmit
 from crm_cli.requests import request_app
 from crm_cli.rights import consent, opt_out, retention, show_everything
 from crm_cli.session import (
@@ -280,7 +281,8 @@ def review(
     for row in found[:most]:
         key = f" {row['key']}" if row["key"] else ""
         out.print(escape(f"{row['position']}. {row['reason']}{key}"))
-        out.print(escape(f"   {row['customers']} clientes: {', '.join(row['customer_ids'][:5])}"))
+        people = counted(row["customers"], "cliente")
+        out.print(escape(f"   {people}: {', '.join(row['customer_ids'][:5])}"))
         out.print(escape(f"   {row['remedy']}"))
     rest = len(found) - most
     out.print(f"… e mais {rest} (--most)." if rest > 0 else f"{len(found)} para olhar.")
@@ -313,6 +315,7 @@ def accept_merges(
 customers_app.command("opt-out")(opt_out)
 customers_app.command("consent")(consent)
 customers_app.command("erase")(erase)
+customers_app.command("readmit")(readmit)
 customers_app.command("retention")(retention)
 customers_app.add_typer(request_app, name="request")
 

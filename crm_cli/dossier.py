@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crm_assets.silver.stewardship import Decision, in_force
 from crm_assets.tenants import Tenant
+from crm_assets.words import counted
 from crm_cli.console import local
 
 if TYPE_CHECKING:
@@ -126,10 +127,10 @@ def effect_lines(effect: Effect) -> list[str]:
         before, after = effect.sizes.get(customer, (0, 0))
         if event == "merge":
             return (
-                f"{customer} ({_records(before)}) → unido a {survivor}, "
+                f"{customer} ({counted(before, 'registro')}) → unido a {survivor}, "
                 f"que fica com {effect.sizes.get(survivor or '', (0, 0))[1]}"
             )
-        return f"{customer} → {_EVENTS[event]}: {_records(before)} antes, {after} depois"
+        return f"{customer} → {_EVENTS[event]}: {counted(before, 'registro')} antes, {after} depois"
 
     moved = (f"{ref}: {old or 'ninguém'} → {new or 'ninguém'}" for ref, old, new in effect.moves)
     return [
@@ -186,10 +187,6 @@ def _standing(decision: Decision, *, holds: bool) -> str:
     if decision.undone:
         return "desfeita"
     return "apagada" if decision.is_erased else "substituída"
-
-
-def _records(count: int) -> str:
-    return "1 registro" if count == 1 else f"{count} registros"
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:

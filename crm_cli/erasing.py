@@ -1,4 +1,7 @@
-"""`crm customers erase`: a person out of everything, with a certificate (LGPD; rules 7.1, 7.2)."""
+"""`crm customers erase|readmit`: a person out of everything, with a certificate, and known again.
+
+LGPD; rules 7.1, 7.2.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,18 @@ from rich.table import Table
 
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
-from crm_cli.console import out
-from crm_cli.session import TenantOption, actor_by, fail, run_tenant, tenant_of, the_customer
+from crm_assets.words import counted
+from crm_cli.console import out, tell_table
+from crm_cli.rights import ByOption, DryRunOption, said
+from crm_cli.session import (
+    TenantOption,
+    actor_by,
+    actor_of,
+    fail,
+    run_tenant,
+    tenant_of,
+    the_customer,
+)
 
 if TYPE_CHECKING:
     from crm_assets.privacy.eraser import Outcome
@@ -73,6 +86,57 @@ def erase(
     )
 
 
+def readmit(
+    reason: Annotated[str, typer.Option(help="Por que, sem citar a pessoa (fica registrado).")],
+    email: Annotated[str | None, typer.Option(help="E-mail que a pessoa tinha.")] = None,
+    phone: Annotated[str | None, typer.Option(help="Telefone, em qualquer escrita.")] = None,
+    document: Annotated[str | None, typer.Option(help="CPF, CNPJ ou outro documento.")] = None,
+    by: ByOption = None,
+    tenant: TenantOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Deixa voltar ao cadastro quem foi apagado e quer ser cliente conhecido de novo.
+
+    Um dado basta para achar todos os do mesmo apagamento.
+
+    O que foi apagado não volta: as vendas de antes ficam sem comprador.
+
+    O que vier daqui em diante é guardado. Vendas feitas depois do apagamento e
+    uma assinatura ainda ativa voltam a ter os dados do comprador quando o mês
+    delas é relido.
+
+    Não é um consentimento: as recusas foram apagadas junto; registre-as de novo
+    com `crm customers opt-out`.
+
+    Exemplo: crm customers readmit --email ana@example.com --reason "pedido 31" --dry-run
+    """
+    from crm_assets.definitions import site_of
+    from crm_assets.privacy.readmission import find_buried
+    from crm_assets.privacy.readmission import readmit as let_in
+
+    given = {"email": email, "phone": phone, "document": document}
+    who = {kind: text for kind, text in given.items() if text is not None}
+    if not who:
+        raise typer.BadParameter("diga quem é com --email, --phone ou --document.")
+    why = said("--reason", reason)
+    settings, one = tenant_of(tenant)
+    if not settings.has_ops(one.slug):
+        fail("Ninguém foi apagado ainda.")
+    site = site_of(one, settings)
+    if dry_run:
+        found = find_buried(site, who, why)
+    else:
+        found = let_in(site, who, actor=actor_of(by), reason=why)
+    marks = counted(len(found.tombstones), "marca")
+    told = f"{marks} contra a volta, de {counted(found.erasures, 'apagamento')}"
+    if dry_run:
+        out.print(f"Nada foi mudado; seria levantado: {told}.")
+        return
+    out.print(f"Levantado: {told}.")
+    out.print("  a pessoa volta ao cadastro com o próximo dado dela; se não quer ser contatada,")
+    out.print("  registre com `crm customers opt-out`.")
+
+
 def _erase(
     settings: Settings,
     tenant: Tenant,
@@ -91,12 +155,16 @@ def _erase(
     customer_id, refs, stays = _chosen(settings, tenant, who, named)
     rehearsed = eraser.rehearse(site, {customer_id: refs}, actor=actor, reason=reason)
     _tell_counts(rehearsed.found)
+    files = len(rehearsed.destinations)
     out.print(
-        f"{len(rehearsed.people.records)} registros; {len(rehearsed.people.values)} marcas contra "
-        f"a volta; {len(rehearsed.destinations)} arquivos gerados citaram a pessoa."
+        f"{counted(len(rehearsed.people.records), 'registro')}; "
+        f"{counted(len(rehearsed.people.values), 'marca')} contra a volta; "
+        f"{counted(files, 'arquivo gerado citou', 'arquivos gerados citaram')} a pessoa."
     )
     if stays:
-        out.print(f"{stays} registros do mesmo perfil são de outra pessoa e ficam.")
+        one = "registro do mesmo perfil é de outra pessoa e fica"
+        many = "registros do mesmo perfil são de outra pessoa e ficam"
+        out.print(f"{counted(stays, one, many)}.")
     for request in eraser.asked_by(site, site.ops_store(), rehearsed.people):
         out.print(_request_note(request))
     if dry_run:
@@ -182,7 +250,7 @@ def _tell_counts(found: dict[str, int]) -> None:
     table = Table("onde", "linhas ou arquivos", box=None, pad_edge=False)
     for place, count in found.items():
         table.add_row(escape(place), str(count))
-    out.print(table)
+    tell_table(table)
 
 
 def _end(settings: Settings, tenant: Tenant, done: Outcome) -> None:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from crm_assets.settings import Settings, parse_day
 from crm_assets.slices import end_of_day, start_of_day
 from crm_assets.tenants import Tenant
+from crm_assets.words import counted
 from crm_cli.console import local, out
 from crm_cli.rights import among
 from crm_cli.session import TenantOption, fail, open_ops, run_tenant, tenant_of
@@ -33,6 +34,8 @@ STATES: dict[str, EventState] = {
     "morto": "dead",
 }
 """How a person calls what the inbox knows."""
+
+RETRIED: tuple[EventState, ...] = ("failed", "dead")
 
 _WORDS = {state: word for word, state in STATES.items()}
 
@@ -78,20 +81,32 @@ def retry_command(
 ) -> None:
     """Põe de novo na fila eventos que falharam ou foram abandonados depois de três tentativas.
 
+    Se um dos números não existe, nada é feito.
+
     Exemplo: crm events retry 41 42
     """
     if bool(numbers) == every:
         raise typer.BadParameter("diga os números dos eventos, ou --all.")
     kind = _among("--kind", kind, KINDS)
     _, one, ops = _opened(tenant)
+    possible = [number for number in numbers or () if 0 < number <= sys.maxsize]
+    states = ops.states_of(possible, kind)
+    unknown = [str(number) for number in numbers or () if number not in states]
+    if unknown:
+        what = "o evento" if len(unknown) == 1 else "os eventos"
+        of_kind = f" de {kind}" if kind else ""
+        fail(f"Não há {what}{of_kind} {', '.join(unknown)}: nada voltou à fila.")
     again = ops.retry_events(numbers, kind)
     if not again:
         fail("Nenhum destes eventos falhou: nada a tentar de novo.")
     of = "" if one.slug == "default" else f" --tenant {one.slug}"
     out.print(
-        f"{again} eventos voltaram à fila; são lidos em um minuto com `crm dev` de pé, ou agora "
-        f"com `crm run --only events,refine{of}`."
+        f"{counted(again, 'evento voltou', 'eventos voltaram')} à fila; a leitura é em um minuto "
+        f"com `crm dev` de pé, ou agora com `crm run --only events,refine{of}`."
     )
+    sound = [f"{n} ({_WORDS[state]})" for n, state in states.items() if state not in RETRIED]
+    if sound:
+        out.print(f"Não falharam e ficaram como estavam: {', '.join(sound)}.")
 
 
 @events_app.command("replay")
@@ -118,7 +133,9 @@ def replay_command(
     counts = ops.event_counts(since, until)
     total = sum(count for (of, _), count in counts.items() if of in kinds)
     if dry_run or not total:
-        out.print(f"{total} eventos de {first:%d/%m/%Y} a {last:%d/%m/%Y}; nada foi lido.")
+        out.print(
+            f"{counted(total, 'evento')} de {first:%d/%m/%Y} a {last:%d/%m/%Y}; nada foi lido."
+        )
         return
     for each in kinds:
         ops.replay(each, since, until)

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
+from crm_assets.words import counted
 from crm_cli.console import out
 from crm_cli.session import TenantOption, actor_by, open_ops, tenant_of
 
@@ -114,7 +115,7 @@ def _tell(exporter: Exporter, made: Export) -> None:
     without = f", {made.lacking} sem {needed}" if made.lacking else ""
     out.print(
         escape(
-            f"{made.path}\n{made.rows} pessoas, {made.excluded} fora "
+            f"{made.path}\n{counted(made.rows, 'pessoa')}, {made.excluded} fora "
             f"(pediram para sair, pulados ou de outro produtor){without}"
         )
     )

@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from crm_assets.bronze.receiving import HOTMART_CSV, MANYCHAT, UnknownFile, find_received
+from crm_assets.words import counted
 from crm_cli.console import out
 from crm_cli.session import TenantOption, fail, open_ops, run_tenant, tenant_of
 
@@ -94,8 +95,8 @@ def undo(
         return
     ok = run_tenant(settings, one, ("actions", "refine"), undo=load, wait=wait)
     if ok:
-        told = "já estava desfeito" if load.status == "undone" else f"desfeito: {load.rows} linhas"
-        out.print(f"  {shown}: {told}")
+        undone = f"desfeito: {counted(load.rows, 'linha')}"
+        out.print(f"  {shown}: {'já estava desfeito' if load.status == 'undone' else undone}")
     sys.exit(0 if ok else 1)
 
 

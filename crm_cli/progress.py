@@ -25,6 +25,7 @@ from rich.progress import (
 
 from crm_assets.plan import SOURCES_OF, IngestRequest, Landed, estimated_calls
 from crm_assets.tenants import Tenant
+from crm_assets.words import counted
 from crm_cli.console import out, span
 from crm_resources.ops import Load, OpsStore
 
@@ -100,7 +101,7 @@ class _Bar:
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.completed:.0f} de {task.total:.0f} partes"),
-            TextColumn("{task.fields[rows]} linhas"),
+            TextColumn("linhas: {task.fields[rows]}"),
             TimeElapsedColumn(),
             TextColumn("faltam"),
             TimeRemainingColumn(),
@@ -146,7 +147,7 @@ def first_load(tenant: Tenant, request: IngestRequest) -> str:
     least = f"pelo menos {minutes} min" if minutes else "a partir de alguns segundos"
     months = len(request.slices)
     return (
-        f"primeira carga: {months} {'mês' if months == 1 else 'meses'}, cerca de {calls} chamadas "
+        f"primeira carga: {counted(months, 'mês', 'meses')}, cerca de {counted(calls, 'chamada')} "
         f"({least} no limite de {limit} por minuto; mais nos meses de muitas vendas)"
     )
 

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from crm_assets.settings import load_settings, parse_day
-from crm_cli.console import out, tell_tenant
+from crm_assets.words import AT_RISK, counted
+from crm_cli.console import out, tell_table, tell_tenant
 from crm_cli.session import TenantOption, actor_by, chosen_tenants, open_ops, tenant_of
 
 if TYPE_CHECKING:
@@ -22,13 +23,15 @@ _FORMATS = ("table", "csv", "excel-csv", "xlsx")
 _SHOWN = {
     "novas": "novas",
     "perdidas": "perdidas",
-    "no_fim": "no fim",
-    "em_risco": "em risco",
+    "no_fim": "no\nfim",
+    "em_risco": "em\nrisco",
     "churn": "churn",
-    "mrr_liquido": "MRR líquido",
-    "receita_liquida": "receita líquida",
+    "mrr_liquido": "MRR\nlíquido",
+    "receita_liquida": "receita\nlíquida",
 }
-"""Columns that fit on a terminal; a file has all of them."""
+"""Columns that fit on 80 characters; a file has all of them."""
+
+_PERIODS = {"month": "%m/%Y", "week": "%d/%m/%Y", "day": "%d/%m/%Y"}
 
 
 @report_app.callback(invoke_without_command=True)
@@ -93,9 +96,10 @@ def subscriptions(
         out.print(f"Nenhuma assinatura de {first:%d/%m/%Y} a {last:%d/%m/%Y}.")
         return
     if flavour == "table":
-        out.print(_table(rows, reports.GROUPS[group_by]))
+        tell_table(_table(rows, reports.GROUPS[group_by], _PERIODS[group_by]))
         if rows["em_aberto"].any():
             out.print("* ainda em aberto")
+        out.print(f"no fim, {AT_RISK} e MRR: no último dia do período")
     else:
         of_currency = f"_{book}" if currency else ""
         stem = f"assinaturas_{first}_{last}_{group_by}{of_currency}"
@@ -123,10 +127,11 @@ def churn(tenant: TenantOption = None) -> None:
     out.print(escape(str(path)))
     if people.path:
         out.print(escape(str(people.path)))
-    out.print(f"{people.rows} pessoas em risco, {people.excluded} fora (pediram para sair).")
+    told = counted(people.rows, "pessoa com assinatura", "pessoas com assinatura")
+    out.print(f"{told} {AT_RISK}, {people.excluded} fora (pediram para sair).")
 
 
-def _table(rows: pl.DataFrame, period: str) -> Table:
+def _table(rows: pl.DataFrame, period: str, form: str) -> Table:
     """The rows as Brazilians read them; an open period has a star."""
     from crm_assets.gold.summary import money
 
@@ -141,5 +146,5 @@ def _table(rows: pl.DataFrame, period: str) -> Table:
             **{name: money(row[name]) for name in ("mrr_liquido", "receita_liquida")},
         }
         mark = "*" if row["em_aberto"] else ""
-        table.add_row(f"{row['inicio']:%d/%m/%y}{mark}", *(str(told[name]) for name in _SHOWN))
+        table.add_row(f"{row['inicio']:{form}}{mark}", *(str(told[name]) for name in _SHOWN))
     return table

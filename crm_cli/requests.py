@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +12,7 @@ from crm_assets.privacy.rights import OUTCOMES, TYPES
 from crm_assets.privacy.statement_text import masked
 from crm_assets.settings import parse_day
 from crm_assets.tenants import Tenant
+from crm_assets.words import counted
 from crm_cli.console import local, out
 from crm_cli.rights import ByOption, WhoArgument, among, said, whom
 from crm_cli.session import TenantOption, actor_of, open_ops, tenant_of
@@ -141,16 +142,12 @@ def _request_line(tenant: Tenant, request: Request, today: date) -> str:
     if request.closed_at:
         state = f"{request.outcome} em {local(tenant, request.closed_at)}"
     elif request.is_overdue(today):
-        state = f"venceu há {_days(today - request.due_on)}"
+        state = f"venceu há {counted((today - request.due_on).days, 'dia')}"
     else:
         checked = "identidade conferida" if request.checked_at else "identidade por conferir"
-        state = f"ainda {_days(request.due_on - today)}, {checked}"
+        state = f"ainda {counted((request.due_on - today).days, 'dia')}, {checked}"
     who = request.customer_id or masked(request.email_key or request.phone_key) or "apagado"
     return (
         f"{request.number}. {request.type}, {who}: chegou em {request.received_on:%d/%m/%Y} "
         f"por {request.channel}, prazo {request.due_on:%d/%m/%Y}; {state}"
     )
-
-
-def _days(span: timedelta) -> str:
-    return "1 dia" if span.days == 1 else f"{span.days} dias"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +28,7 @@ from crm_assets.privacy.consents import (
 from crm_assets.settings import Settings, load_settings, parse_day
 from crm_assets.slices import start_of_day
 from crm_assets.tenants import Tenant
+from crm_assets.words import meant
 from crm_cli.console import out
 from crm_cli.session import TenantOption, actor_of, fail, open_ops, tenant_of
 
@@ -269,6 +270,14 @@ def among(option: str, values: Sequence[str], known: Sequence[str]) -> list[str]
     if wrong:
         raise typer.BadParameter(f"{option} aceita {', '.join(known)}, não {wrong[0]!r}.")
     return list(dict.fromkeys(values))
+
+
+def one_of(option: str, said: str | None, words: Mapping[str, str]) -> str | None:
+    """The value that an option means, by its word or as it is; None without one."""
+    value = None if said is None else meant(said, words)
+    if said is not None and value is None:
+        raise typer.BadParameter(f"{option} aceita {', '.join(words.values())}, não {said!r}.")
+    return value
 
 
 def said(option: str, text: str) -> str:

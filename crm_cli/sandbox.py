@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from crm_assets.settings import CHECKOUT
+from crm_assets.settings import CHECKOUT, load_settings
+from crm_assets.words import counted
 from crm_cli.console import out
 from crm_cli.session import fail
 
@@ -47,6 +48,7 @@ def sandbox_hotmart(
 
     if data and not data.is_file():
         raise typer.BadParameter(f"--data: {data} não é um arquivo.")
+    settings = load_settings()
     try:
         script = Faults.model_validate_json(faults)
         if transactions:
@@ -56,7 +58,8 @@ def sandbox_hotmart(
             )
             sales = SandboxData.generate(seed, transactions, first, last)
         else:
-            sales = SandboxData.load(data or CHECKOUT / "data" / "sample" / "hotmart.json")
+            sample = CHECKOUT / "data" / "sample" / "hotmart.json"
+            sales = SandboxData.load(data or sample, settings.now)
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, each["loc"])) or "JSON" for each in error.errors())
         known = ", ".join(Faults.model_fields)
@@ -69,7 +72,7 @@ def sandbox_hotmart(
         fail(f"A porta {port} já está em uso: escolha outra com --port.")
     url = f"http://127.0.0.1:{port}"
     out.print(
-        f"{len(sales)} vendas em {url}\n"
+        f"{counted(len(sales), 'venda')} em {url}\n"
         f"HOTMART_API_URL={url} HOTMART_AUTH_URL={url} "
         f"HOTMART_CLIENT_ID={SANDBOX_CREDENTIALS.client_id} "
         f"HOTMART_CLIENT_SECRET={SANDBOX_CREDENTIALS.client_secret}"

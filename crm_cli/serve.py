@@ -14,7 +14,7 @@ from crm_assets.settings import load_settings
 from crm_assets.tenants import DEFAULT
 from crm_cli.console import out
 from crm_cli.session import chosen_tenants, fail
-from crm_resources.locks import hold
+from crm_resources.locks import Busy, hold
 
 WEB_PORT = 3333
 LOCK = "serve.lock"
@@ -37,7 +37,13 @@ def serve(
     app = create_app(settings, tenants, os.environ)
     with ExitStack() as held:
         for slug in tenants:
-            held.enter_context(hold(settings.store_folder(slug) / LOCK, "crm serve", 0))
+            try:
+                held.enter_context(hold(settings.store_folder(slug) / LOCK, "crm serve", 0))
+            except Busy as busy:
+                other = busy.holder or "Outro processo"
+                fail(
+                    f"{other} já recebe o que chega para {slug}: encerre-o antes, ou deixe-o de pé."
+                )
         shown = f"[{host}]" if ":" in host else host
         out.print(f"Recebendo em http://{shown}:{port} (ambiente {settings.environment}).")
         for slug, tenant in tenants.items():

@@ -107,9 +107,18 @@ def run_tenant(
     *,
     files: Sequence[Path] | None = None,
     undo: Load | None = None,
-    wait: float = 0,
+    wait: float | None = None,
 ) -> bool:
-    """One round of one tenant, told as it goes; whether it succeeded."""
+    """One round of one tenant, told as it goes; whether it succeeded.
+
+    Args:
+        settings: the installation.
+        tenant: whose round.
+        stages: what it does; everything by default.
+        files: contact or sales files to import.
+        undo: an import to take out again.
+        wait: seconds to wait for another round, of commands that have `--wait`.
+    """
     import dagster as dg
 
     from crm_assets.definitions import build, site_of
@@ -133,16 +142,21 @@ def run_tenant(
                 stages=stages or STAGES,
                 files=files,
                 undo=undo,
-                wait=wait,
+                wait=wait or 0,
                 told=progress.told,
             )
         except Busy as busy:
-            refuse(busy)
+            refuse(busy if wait is None else or_wait(busy))
             return False
     tell_round(settings, tenant, done)
     for line in published(settings, tenant):
         out.print(escape(line))
     return done.ok
+
+
+def or_wait(busy: Busy) -> str:
+    """The refusal of a command that has `--wait`."""
+    return f"{str(busy).removesuffix('.')}, ou diga com --wait quantos segundos esperar."
 
 
 def fail(message: str) -> NoReturn:

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
-from crm_cli.console import local, out
+from crm_assets.words import SUBSCRIPTION_STATUSES, counted
+from crm_cli.console import local, out, tell_table
 from crm_cli.erasing import confirmed
 from crm_cli.rights import ByOption
 from crm_cli.session import TenantOption, actor_of, fail, open_ops, tenant_of
@@ -157,7 +158,7 @@ def _change(
             out.print("Nada foi pedido à Hotmart.")
             sys.exit(0 if all(result.outcome in _GOOD for result in before) else 1)
         due = sum(result.outcome == "due" for result in before)
-        if due and not confirmed(f"Pedir à Hotmart {due} mudança(s)?"):
+        if due and not confirmed(f"Pedir à Hotmart {counted(due, 'mudança')}?"):
             fail("Nada foi pedido à Hotmart.")
     results: list[Result] = _run(act(order))
     _tell(results)
@@ -218,8 +219,9 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 def _tell(results: Sequence[Result]) -> None:
     table = Table("assinante", "situação", "detalhe", box=None, pad_edge=False)
     for result in results:
-        table.add_row(escape(result.code), _TOLD[result.outcome], escape(result.detail))
-    out.print(table)
+        detail = SUBSCRIPTION_STATUSES.get(result.detail, result.detail)
+        table.add_row(escape(result.code), _TOLD[result.outcome], escape(detail))
+    tell_table(table)
 
 
 _OWNERS = """

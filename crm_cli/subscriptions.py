@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from crm_assets.words import SEGMENTS, SUBSCRIPTION_STATUSES, counted
 from crm_cli.console import local, out
+from crm_cli.rights import one_of
 from crm_cli.session import TenantOption, open_ops, tenant_of, the_customer
 from crm_cli.subscription_actions import cancel, reactivate, requests
 
@@ -23,18 +25,21 @@ subscriptions_app = typer.Typer(
     help="Assinaturas da Hotmart: ver, cancelar, reativar, pedidos em aberto.",
 )
 
-_SEGMENTS = ("ativa", "trial", "em_risco", "cancelada", "outra")
-
 
 @subscriptions_app.command("list")
 def list_subscriptions(
     who: Annotated[
         str | None, typer.Argument(metavar="CLIENTE", help="Só as desta pessoa, com a história.")
     ] = None,
-    segment: Annotated[str | None, typer.Option(help=f"{', '.join(_SEGMENTS)}.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Só nesta situação: ativa, atrasada, inativa, …")
+    ] = None,
+    segment: Annotated[
+        str | None, typer.Option(help=f"Só deste segmento: {', '.join(SEGMENTS.values())}.")
+    ] = None,
     product: Annotated[str | None, typer.Option(help="Só deste produto (id).")] = None,
     at_risk: Annotated[
-        bool, typer.Option("--at-risk", help="Só atrasadas, ou canceladas ainda pagas.")
+        bool, typer.Option("--at-risk", help="Só as atrasadas e as canceladas ainda pagas.")
     ] = False,
     archived: Annotated[
         bool, typer.Option("--archived", help="Também as canceladas há mais de um ano.")
@@ -49,13 +54,14 @@ def list_subscriptions(
     from crm_assets.gold.people import customers_of, reading
     from crm_assets.outbound.subscription_actions import waiting
 
-    if segment is not None and segment not in _SEGMENTS:
-        raise typer.BadParameter(f"--segment precisa ser {', '.join(_SEGMENTS)}.")
+    status = one_of("--status", status, SUBSCRIPTION_STATUSES)
+    segment = one_of("--segment", segment, SEGMENTS)
     settings, one = tenant_of(tenant)
     with reading(settings, one) as tx:
         customer_id = the_customer(customers_of(tx, who)) if who else None
         wanted = {
             "customer": customer_id,
+            "status": status,
             "segment": segment,
             "product": product,
             "at_risk": at_risk,
@@ -71,14 +77,19 @@ def list_subscriptions(
         out.print(
             escape(
                 f"{row['subscriber_code']} {row['customer_id'] or 'sem cliente'} "
-                f"{row['product_name'] or row['product_id']}, {plan}: "
-                f"{row['status']} ({row['segment']}){until}{_asked(row, pending)}"
+                f"{row['product_name'] or row['product_id']}, {plan}: {_status(row['status'])}, "
+                f"segmento {SEGMENTS[row['segment']]}{until}{_asked(row, pending)}"
             )
         )
-    out.print(f"{len(found)} de {total} assinaturas.")
+    out.print(f"{len(found)} de {counted(total, 'assinatura')}.")
     for change in history.to_dicts() if history is not None else ():
         since = local(one, change["valid_from"])
-        out.print(escape(f"{since} {change['subscriber_code']}: {change['told']}"))
+        told = f"{_status(change['status'])} ({change['reason']})"
+        out.print(escape(f"{since} {change['subscriber_code']}: {told}"))
+
+
+def _status(status: str | None) -> str:
+    return SUBSCRIPTION_STATUSES.get(status or "", status or "situação desconhecida")
 
 
 def _asked(row: Mapping[str, Any], pending: Mapping[str, Waiting]) -> str:
@@ -90,13 +101,14 @@ def _asked(row: Mapping[str, Any], pending: Mapping[str, Waiting]) -> str:
 _SUBSCRIPTIONS = """
     FROM silver.subscriptions
     WHERE coalesce(customer_id = $customer, $customer IS NULL)
+      AND coalesce(starts_with(status, $status), $status IS NULL)
       AND coalesce(segment = $segment, $segment IS NULL)
       AND coalesce(product_id = $product, $product IS NULL)
       AND (is_at_risk OR NOT $at_risk) AND ($archived OR NOT is_archived)
     ORDER BY next_charge_at NULLS LAST, subscriber_code
 """
 _HISTORY = """
-    SELECT history.subscriber_code, valid_from, history.status || ' (' || reason || ')' AS told
+    SELECT history.subscriber_code, valid_from, history.status, reason
     FROM silver.subscription_history AS history
     JOIN silver.subscriptions USING (subscriber_code)
     WHERE customer_id = ? ORDER BY valid_from, history.subscriber_code

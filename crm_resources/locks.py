@@ -36,11 +36,10 @@ class Holder:
 class Busy(RuntimeError):
     """The lock stayed with somebody else for the whole wait."""
 
-    def __init__(self, path: Path, holder: Holder | None) -> None:
+    def __init__(self, holder: Holder | None) -> None:
         self.holder = holder
         super().__init__(
-            f"{path.name} está em uso por {holder or 'outro processo'}: "
-            "espere terminar ou aumente o tempo de espera."
+            f"Os dados da empresa estão em uso por {holder or 'outro processo'}: espere terminar."
         )
 
 
@@ -64,7 +63,7 @@ def hold(path: Path, purpose: str, wait: float) -> Iterator[None]:
     try:
         held = lock.acquire(timeout=0 if key in _held else max(wait, 0))
     except Timeout:
-        raise Busy(path, _read_note(path)) from None
+        raise Busy(_read_note(path)) from None
     with held:
         try:
             _held.add(key)

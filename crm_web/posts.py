@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -144,13 +145,12 @@ def read_post(body: bytes, content_type: str | None) -> Post:
 def _decoded(body: bytes, content_type: str | None) -> str:
     """The text of a body, every byte of it; no database keeps a NUL."""
     stated = _CHARSET.search(content_type or "")
-    encodings = [json.detect_encoding(body), *([stated[1]] if stated else []), "latin-1"]
-    for encoding in encodings:
-        try:
-            return body.decode(encoding).replace("\x00", "\ufffd")
-        except (UnicodeDecodeError, LookupError):
-            continue
-    raise AssertionError("latin-1 decodes every byte")
+    text = body.decode("latin-1")
+    for encoding in (json.detect_encoding(body), *([stated[1]] if stated else [])):
+        with suppress(UnicodeDecodeError, LookupError):
+            text = body.decode(encoding)
+            break
+    return text.replace("\x00", "\ufffd")
 
 
 def _drop_tokens(said: Any) -> bool:

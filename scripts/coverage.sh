@@ -13,6 +13,7 @@ modules=(
     crm_assets.settings
     crm_assets.slices
     crm_assets.tenants
+    crm_assets.words
     crm_assets.bronze.event_bodies
     crm_assets.bronze.hotmart_csv_file
     crm_assets.bronze.hotmart_csv_words
@@ -57,7 +58,7 @@ tests=(
     tests/hotmart/test_hotmart_limiter.py
     tests/hotmart/test_windows.py
     tests/manychat
-    tests/silver/test_access.py
+    tests/silver/test_access*.py
     tests/silver/test_conflict*.py
     tests/silver/test_event*.py
     tests/silver/test_identity*.py
@@ -67,11 +68,12 @@ tests=(
     tests/silver/test_sale_*.py
     tests/silver/test_stewardship.py
     tests/silver/test_subscription*.py
-    tests/silver/test_survivorship.py
+    tests/silver/test_survivorship*.py
     tests/test_alert_*.py
     tests/test_*plan.py
     tests/test_settings.py
     tests/test_tenants.py
+    tests/test_words.py
     tests/web/test_posts.py
 )
 

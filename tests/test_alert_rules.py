@@ -119,6 +119,7 @@ def test_the_guide_that_an_alert_names_has_that_heading():
     [
         ({}, "alert.opened", "Falhou a leitura das vendas"),
         ({"told": 1, "revision": 2}, "alert.changed", "por outra causa"),
+        ({"told": 1, "revision": 2, "kind": "event_novelty"}, "alert.changed", "Mudou: nomes"),
         ({"told": 1, "revision": 2, "closed_at": AT}, "alert.closed", "Resolvido"),
         ({"closed_at": AT}, "alert.closed", "até 15/03/2026 09:00"),
         ({"kind": "daily_late", "subject": "daily"}, "alert.opened", "a rodada diária"),

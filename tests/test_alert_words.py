@@ -12,8 +12,10 @@ from crm_assets.automation.alerts import (
     Situation,
     age,
     late_detail,
+    told_of,
     trial_message,
 )
+from crm_assets.bronze.event_bodies import NOVELTY
 from crm_assets.settings import Environment
 from crm_assets.tenants import build_tenant_model
 from crm_resources.ops import Delivery, Incident
@@ -71,6 +73,17 @@ def test_a_late_answer_to_a_person_says_what_to_do():
     assert "Venceu o prazo de resposta do pedido 3 de um titular (LGPD)." in told
     assert "nenhum." in told
     assert "responda à pessoa; `uv run crm customers request list --open --tenant acme`." in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (NOVELTY, "o programa não conhece nomes que a Hotmart manda: sem resposta"),
+        (RUN_FAILED, "hotmart: sem resposta"),
+    ],
+)
+def test_an_incident_on_one_line(kind, told):
+    assert told_of(incident(kind, "hotmart")) == told
 
 
 def test_a_failed_retention_names_its_own_command():

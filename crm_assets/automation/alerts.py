@@ -24,6 +24,9 @@ DAILY_LATE = "daily_late"
 REQUEST_OVERDUE = "request_overdue"
 CHURN_HIGH, REVENUE_FELL = "churn_high", "revenue_fell"
 EVENTS_DEAD, EVENTS_FAILING, POSTS_REFUSED = "events_dead", "events_failing", "posts_refused"
+NOTICES = frozenset({NOVELTY, CHURN_HIGH, REVENUE_FELL})
+"""Kinds of incident in which nothing failed: they tell of the business, or of something new."""
+
 DAILY = "daily"
 """Subject of the only incident of kind `DAILY_LATE`."""
 
@@ -197,7 +200,7 @@ class Situation:
         event = "closed" if incident.closed_at else "changed" if delivery.told else "opened"
         title = {
             "opened": f"{_happened(incident)} {_what(incident)}",
-            "changed": f"Continua a falhar, por outra causa: {_what(incident)}",
+            "changed": f"{_went_on(incident)}: {_what(incident)}",
             "closed": f"Resolvido: {_what(incident)}",
         }[event]
         lines = [
@@ -275,6 +278,17 @@ def trial_message(tenant: Tenant, environment: Environment, now: datetime) -> Me
         ),
         data={"tenant": tenant.slug, "environment": str(environment)},
     )
+
+
+def told_of(incident: Incident) -> str:
+    """An incident on one line, for the people of the house."""
+    if incident.kind == NOVELTY:
+        return f"o programa não conhece nomes que a Hotmart manda: {incident.detail}"
+    return f"{incident.subject}: {incident.detail}"
+
+
+def _went_on(incident: Incident) -> str:
+    return "Mudou" if incident.kind in NOTICES else "Continua a falhar, por outra causa"
 
 
 def _happened(incident: Incident) -> str:

@@ -24,6 +24,7 @@ from crm_assets.gold.snapshot import NothingPublished, has_table, open_snapshot
 from crm_assets.person_rules import Alerts
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
+from crm_assets.words import counted
 from crm_resources.ops import InboxEvent, OpsStore, Refusal
 
 SUBJECTS = {
@@ -96,7 +97,7 @@ def fall_detail(before: Decimal, now: Decimal, days: int, *, limit: float) -> st
     fall = (before - now) / before
     if fall <= Decimal(str(limit)):
         return None
-    return f"a receita recorrente caiu {_percent(fall)} em {days} dias."
+    return f"a receita recorrente caiu {_percent(fall)} em {counted(days, 'dia')}."
 
 
 def inbox_details(ended: Sequence[InboxEvent], limits: Alerts) -> dict[str, str | None]:
@@ -113,12 +114,14 @@ def inbox_details(ended: Sequence[InboxEvent], limits: Alerts) -> dict[str, str 
     dead, failing = limits.dead_events, limits.failed_events
     return {
         EVENTS_DEAD: (
-            f"{dead} eventos seguidos não puderam ser lidos depois de 3 tentativas."
+            f"{_in_a_row(dead, 'foi abandonado', 'foram abandonados')} depois de 3 tentativas."
             if all_so({"dead"}, dead)
             else None
         ),
         EVENTS_FAILING: (
-            f"{failing} eventos seguidos falharam." if all_so({"failed", "dead"}, failing) else None
+            f"{_in_a_row(failing, 'falhou', 'falharam')}."
+            if all_so({"failed", "dead"}, failing)
+            else None
         ),
     }
 
@@ -149,7 +152,17 @@ def refused_detail(refused: int, limit: int) -> str | None:
     """
     if refused < limit:
         return None
-    return f"{refused} entregas seguidas do webhook foram recusadas por falta do token certo."
+    told = counted(
+        refused,
+        "entrega do webhook foi recusada",
+        "entregas seguidas do webhook foram recusadas",
+    )
+    return f"{told} por falta do token certo."
+
+
+def _in_a_row(count: int, one: str, many: str) -> str:
+    """So many events that all ended so."""
+    return counted(count, f"evento {one}", f"eventos seguidos {many}")
 
 
 def _keep(ops: OpsStore, kind: str, detail: str | None, now: datetime) -> None:

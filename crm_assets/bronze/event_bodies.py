@@ -7,19 +7,15 @@ cannot be read, and a sentence without any value of it tells why.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
-from crm_assets.bronze.hotmart_event_rows import (
-    STATUSES_OF_V1,
-    VERSIONS,
-    is_test,
-    kind_of,
-    tellable,
-    unknown_fields,
-)
+import polars as pl
+
+from crm_assets.bronze.hotmart_event_rows import STATUSES_OF_V1, is_test, kind_of
 from crm_assets.bronze.hotmart_rows import minimised
 from crm_resources.ops import InboxEvent
 
@@ -31,8 +27,46 @@ WITHOUT_DATA = "o evento não traz data, onde a Hotmart diz o que aconteceu"
 NO_EVENT = "não é um evento: não é um objeto JSON"
 UNKNOWN_EVENT = "evento que o programa não conhece"
 TEST_BODY = "corpo de teste da Hotmart (produto 0)"
+AHEAD_OF_TIME = "a data do evento está mais de um dia depois da chegada"
+
+VERSIONS = frozenset({"1.0.0", "2.0.0"})
+UNNAMED = "(nome fora do padrão)"
+"""Stands for a name that may hold anything, and is not repeated."""
 
 _FORM = "x-www-form-urlencoded"
+_ITEMS = pl.Schema(
+    dict.fromkeys(("event_id", "event", "kind", "version"), pl.String())
+    | dict.fromkeys(("event_at", "received_at"), pl.Datetime("us", "UTC"))
+    | {"inbox_id": pl.Int64(), "raw": pl.String()}
+)
+_KNOWN = """
+    id creation_date creationDate event version hottok
+    data.product:id,ucode,name,has_co_production,warranty_date,support_email,is_physical_product,
+    content,format data.affiliates data.affiliate data.commissions data.plans data.module
+    data.buyer:email,name,first_name,last_name,checkout_phone,checkout_phone_code,phone,document,
+    document_type,address data.producer:name,document,legal_nature
+    data.purchase:transaction,status,order_date,approved_date,date_next_charge,price,full_price,
+    original_offer_price,offer,payment,origin,checkout_country,order_bump,recurrence_number,
+    subscription_anticipation_purchase,invoice_by,is_funnel,event_tickets,business_model,variants,
+    buyer_ip,sckPaymentLink,id,prices,dates,shopper
+    data.subscription:id,status,plan,subscriber,subscriber_code,date_next_charge,product,user,
+    old_charge_day,new_charge_day data.shipping data.offer data.checkout_country
+    data.actual_recurrence_value data.cancellation_date data.date_next_charge
+    data.subscriber:code,name,email,phone data.switch_plan_date data.plan:id,name,offer
+    data.user:name,email data.line_items data.delivery data.fulfillment_service data.billing
+"""
+
+
+def _known_fields() -> dict[str, frozenset[str] | None]:
+    """Documented paths; those with fields of their own -> these."""
+    known: dict[str, frozenset[str] | None] = {}
+    for word in re.sub(r",\s+", ",", _KNOWN).split():
+        path, _, fields = word.partition(":")
+        known[path] = frozenset(fields.split(",")) if fields else None
+    return known
+
+
+_FIELDS = _known_fields()
 
 
 class UnreadableBody(ValueError):
@@ -93,6 +127,27 @@ def read_body(event: InboxEvent) -> Body:
     return Body(event, raw, name, kind, version, novelties=novelties)
 
 
+def items_of(bodies: Iterable[Body]) -> pl.DataFrame:
+    """What `rows_sql` reads: one row per body that can be read."""
+    return pl.DataFrame(
+        [
+            {
+                "event_id": body.event.event_key,
+                "event": body.name,
+                "kind": body.kind,
+                "version": body.version,
+                "event_at": body.event.event_at,
+                "received_at": body.event.received_at,
+                "inbox_id": body.event.id,
+                "raw": body.raw,
+            }
+            for body in bodies
+            if body.failure is None
+        ],
+        schema=_ITEMS,
+    )
+
+
 def parsed(event: InboxEvent) -> Any:
     """The value that a body holds.
 
@@ -124,11 +179,31 @@ def as_json(value: Any) -> str:
 
 def _novelties(body: Body, value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if body.kind is None:
-        yield "evento", tellable(body.name or "(sem nome)")
+        yield "evento", _tellable(body.name or "(sem nome)")
     elif body.version is not None and body.version not in VERSIONS:
-        yield "versão", tellable(body.version)
+        yield "versão", _tellable(body.version)
     if body.kind is not None:
-        yield from dict.fromkeys(("campo", tellable(path)) for path in unknown_fields(value))
+        yield from dict.fromkeys(("campo", _tellable(path)) for path in _unknown_fields(value))
+
+
+def _tellable(name: object) -> str:
+    """A name that may be shown to people: a value of a body never is."""
+    text = str(name)
+    return text if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]{0,60}|\d+(\.\d+){0,2}", text) else UNNAMED
+
+
+def _unknown_fields(body: Mapping[str, Any]) -> Iterator[str]:
+    """Paths in a version 2 body that the vendor does not document; names only, never values."""
+    for name, value in body.items():
+        if name == "data" and isinstance(value, dict):
+            for part, inner in value.items():
+                path = f"data.{part}"
+                if path not in _FIELDS:
+                    yield path
+                elif (fields := _FIELDS[path]) and isinstance(inner, dict):
+                    yield from (f"{path}.{field}" for field in inner if field not in fields)
+        elif name not in _FIELDS:
+            yield name
 
 
 def _refuse(_: str) -> NoReturn:

@@ -15,6 +15,7 @@ from crm_assets.privacy.erased_files import redact_copies
 from crm_assets.privacy.scrub import hide_rejects, shield
 from crm_assets.privacy.tombstones import KeyUnusable, tombstones_of
 from crm_assets.steps import DATABASE_ERRORS, Events, Metadata, Site, Table, newest
+from crm_assets.words import counted
 from crm_resources.ops import Load
 
 
@@ -110,7 +111,8 @@ def _land(
         age = newest(site, tx, kind.table, received.slice)
     ops.record_load(load)
     context.log.info(
-        f"{kind.source} {received.slice}: {len(kept)} linhas, {len(rejects)} rejeitadas"
+        f"{kind.source} {received.slice}: {counted(len(kept), 'linha')}, "
+        f"{counted(len(rejects), 'rejeitada')}"
     )
     return {
         "dagster/row_count": len(kept),

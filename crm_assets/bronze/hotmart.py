@@ -41,6 +41,7 @@ from crm_assets.privacy.tombstones import NOBODY, KeyUnusable, Tombstones, tombs
 from crm_assets.slices import end_of_day, start_of_day, zone
 from crm_assets.steps import DATABASE_ERRORS, Events, Site, Table, newest
 from crm_assets.tenants import HISTORY_START
+from crm_assets.words import counted
 from crm_resources import hotmart as api
 from crm_resources.hotmart import (
     Endpoint,
@@ -304,7 +305,7 @@ class _SliceRun:
             self.report.landed[key][ERASED] = erased
         if read.refused_statuses:
             self.report.landed[key][REFUSED_STATUSES] = ", ".join(read.refused_statuses)
-        self.context.log.info(f"{self.landing.source} {key}: {load.rows} linhas")
+        self.context.log.info(f"{self.landing.source} {key}: {counted(load.rows, 'linha')}")
 
 
 def typed_rows(

@@ -1,16 +1,19 @@
 """From the body of a Hotmart webhook to a typed bronze row: names, paths and tolerant reading.
 
 Every documented shape is read by one table of paths: version 2 in `data`, the flat keys of version
-1. A field that is missing, null or of the wrong type becomes empty; the whole body stays in `raw`.
-Pure SQL over the bodies of one batch; nothing here opens a store.
+1. A field that is missing or null is empty; one that is there and cannot be read, or that lies in
+the future, is empty and told with its text. The whole body stays in `raw`. Pure SQL over the bodies
+of one batch; nothing here opens a store.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from crm_assets.bronze.hotmart_rows import UNREADABLE
+from crm_assets.bronze.manychat_file import FUTURE
 
 KINDS = (
     "PURCHASE_APPROVED",
@@ -56,9 +59,11 @@ STATUSES_OF_V1 = {
 }
 """What a version 1 body says in its status, which has no event name (reference/hotmart.md 6.6)."""
 
-VERSIONS = frozenset({"1.0.0", "2.0.0"})
-UNNAMED = "(nome fora do padrão)"
-"""Stands for a name that may hold anything, and is not repeated."""
+CREATED = "creation_date"
+"""How the rejects call an event's own date, whichever of its spellings the body has."""
+
+AHEAD = "INTERVAL 1 DAY"
+"""So far may a clock be ahead of ours: what is dated later than that is no date (rules 3.1)."""
 
 _BIGINT = "TRY_CAST({text} AS BIGINT)"
 _READ = {
@@ -66,6 +71,7 @@ _READ = {
     "code": "CASE WHEN regexp_full_match({text}, '\\S+') THEN {text} END",
     "money": "TRY_CAST({text} AS DECIMAL(18, 2))",
     "integer": f"CASE WHEN regexp_full_match({{text}}, '-?\\d+') THEN {_BIGINT} END",
+    "currency": "CASE WHEN regexp_full_match(upper({text}), '[A-Z]{{3}}') THEN upper({text}) END",
 }
 _CLOCK = "[Zz]|[+-][0-9]{2}:?[0-9]{2}"
 
@@ -141,37 +147,18 @@ _KIND_OF = (
     | dict.fromkeys(("price_value", "full_price_value"), "money")
     | dict.fromkeys(("recurrence_number", "installments", "new_charge_day"), "integer")
     | dict.fromkeys(("transaction", "subscriber_code", "parent_transaction"), "code")
+    | {"currency": "currency"}
 )
+_PAST = ("order_at", "approved_at", "cancelled_at", "switched_at")
+"""Dates of what has happened, which a next charge is not."""
 _PATHS = tuple(dict.fromkeys(path for paths in CELLS.values() for path in paths))
-
-_KNOWN = """
-    id creation_date creationDate event version hottok
-    data.product:id,ucode,name,has_co_production,warranty_date,support_email,is_physical_product,
-    content,format data.affiliates data.affiliate data.commissions data.plans data.module
-    data.buyer:email,name,first_name,last_name,checkout_phone,checkout_phone_code,phone,document,
-    document_type,address data.producer:name,document,legal_nature
-    data.purchase:transaction,status,order_date,approved_date,date_next_charge,price,full_price,
-    original_offer_price,offer,payment,origin,checkout_country,order_bump,recurrence_number,
-    subscription_anticipation_purchase,invoice_by,is_funnel,event_tickets,business_model,variants,
-    buyer_ip,sckPaymentLink,id,prices,dates,shopper
-    data.subscription:id,status,plan,subscriber,subscriber_code,date_next_charge,product,user,
-    old_charge_day,new_charge_day data.shipping data.offer data.checkout_country
-    data.actual_recurrence_value data.cancellation_date data.date_next_charge
-    data.subscriber:code,name,email,phone data.switch_plan_date data.plan:id,name,offer
-    data.user:name,email data.line_items data.delivery data.fulfillment_service data.billing
-"""
-
-
-def _known_fields() -> dict[str, frozenset[str] | None]:
-    """Documented paths; those with fields of their own -> these."""
-    known: dict[str, frozenset[str] | None] = {}
-    for word in re.sub(r",\s+", ",", _KNOWN).split():
-        path, _, fields = word.partition(":")
-        known[path] = frozenset(fields.split(",")) if fields else None
-    return known
-
-
-_FIELDS = _known_fields()
+_PARTS = {
+    **dict.fromkeys(
+        (path[:end] for path in _PATHS for end, sign in enumerate(path) if sign == "."), "OBJECT"
+    ),
+    **dict.fromkeys(("data.plans", "data.commissions"), "ARRAY"),
+}
+"""What holds fields, and which of JSON's types it has."""
 
 
 def kind_of(name: object) -> str | None:
@@ -187,12 +174,6 @@ def kind_of(name: object) -> str | None:
     return kind if kind in KINDS else None
 
 
-def tellable(name: object) -> str:
-    """A name that may be shown to people: a value of a body never is."""
-    text = str(name)
-    return text if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]{0,60}|\d+(\.\d+){0,2}", text) else UNNAMED
-
-
 def is_test(body: Mapping[str, Any]) -> bool:
     """Whether a body is the vendor's "send test" (reference/hotmart.md 6.7)."""
     data = body.get("data")
@@ -201,67 +182,58 @@ def is_test(body: Mapping[str, Any]) -> bool:
     return code in (0, "0") and not isinstance(code, bool)
 
 
-def unknown_fields(body: Mapping[str, Any]) -> Iterator[str]:
-    """Paths in a version 2 body that the vendor does not document; names only, never values."""
-    for name, value in body.items():
-        if name == "data" and isinstance(value, dict):
-            for part, inner in value.items():
-                path = f"data.{part}"
-                if path not in _FIELDS:
-                    yield path
-                elif (fields := _FIELDS[path]) and isinstance(inner, dict):
-                    yield from (f"{path}.{field}" for field in inner if field not in fields)
-        elif name not in _FIELDS:
-            yield name
-
-
 def rows_sql() -> str:
     """SELECT of typed rows from `items`.
 
     `items` holds `event_id, event, kind, version, event_at, received_at, inbox_id, raw` of each
     body; the rows have these, `occurred_at` and every column that the body fills. An event cannot
-    have happened after it was received.
+    have happened after it was received: one that says so within a day happened then, any other
+    loses its kind. `unread` lists what is empty although the body has it, as `field, reason, raw`,
+    of events with a kind.
     """
     trimmed = ", ".join(f"{_trimmed(path)} AS t{place}" for place, path in enumerate(_PATHS))
-    texts = ", ".join(f"{_text(f't{place}')} AS t{place}" for place in range(len(_PATHS)))
+    texts = ", ".join(f"{_text(f't{place}')} AS x{place}" for place in range(len(_PATHS)))
     cells = ", ".join(f"{_cell(name)} AS {name}" for name in CELLS)
-    plain = ", ".join(name for name in CELLS if name not in _COMPOSED)
+    plain = ", ".join(
+        f"CASE WHEN NOT {_is_late(name)} THEN {name} END AS {name}" if name in _PAST else name
+        for name in CELLS
+        if name not in _COMPOSED
+    )
     return f"""
         WITH opened AS (
-            SELECT *, from_json(raw, '{json.dumps(_structure())}') AS body FROM items
+            SELECT *, from_json(raw, '{json.dumps(_structure())}') AS body,
+                   json_type(raw, {[f"$.{path}" for path in _PARTS]}) AS shapes
+            FROM items
         ), trimmed AS MATERIALIZED (
             SELECT * EXCLUDE (body), {trimmed}, body.data.plans, body.data.commissions
             FROM opened
         ), texts AS MATERIALIZED (
-            SELECT * REPLACE ({texts}),
+            SELECT *, {texts},
                    list_filter(commissions, lambda each: upper(trim(each.source)) = 'PRODUCER')
                        AS shares
             FROM trimmed
         ), listed AS (
-            SELECT event_id, event, kind, version, event_at, received_at, inbox_id, raw, shares,
-                   {cells},
-                   list_filter(plans, lambda each: each.current)[1] AS new_plan,
-                   list_filter(plans, lambda each: NOT coalesce(each.current, false))[1]
-                       AS old_plan
+            SELECT *, {cells},
+                   list_filter(plans, lambda each: {_IS_CURRENT})[1] AS new_plan,
+                   list_filter(plans, lambda each: NOT coalesce({_IS_CURRENT}, false))[1]
+                       AS old_plan,
+                   CASE WHEN len(shares) = 1 THEN shares[1] END AS share,
+                   coalesce(created, event_at) AS dated_at
             FROM texts
         )
-        SELECT event_id, event, kind, version,
-               least(coalesce(created, event_at, received_at), received_at) AS occurred_at,
+        SELECT event_id, event, CASE WHEN NOT {_is_late("dated_at")} THEN kind END AS kind, version,
+               least(coalesce(dated_at, received_at), received_at) AS occurred_at,
                received_at, inbox_id, raw::JSON AS raw, {plain},
                coalesce(whole_name, nullif(trim(concat_ws(' ', first_name, last_name)), ''))
                    AS name,
                coalesce({_dialled("phone")}, {_dialled("mobile")}, {_dialled("other")}) AS phone,
-               CASE WHEN len(shares) = 1 AND upper(trim(
-                        coalesce(shares[1].currency_value, shares[1].currency_code)
-                    )) = upper(trim(listed.currency))
-                    THEN TRY_CAST(shares[1].value AS DECIMAL(18, 2)) END AS net_value,
+               CASE WHEN {_SHARE_CURRENCY} = currency THEN {_SHARE_VALUE} END AS net_value,
                coalesce(plan_id, old_plan.id) AS plan_id,
                coalesce(plan_name, old_plan.name) AS plan_name,
                coalesce(offer_code, old_plan.offer.key) AS offer_code,
                new_plan.id AS new_plan_id, new_plan.name AS new_plan_name,
                new_plan.offer.key AS new_offer_code,
-               CASE WHEN upper(trim(currency)) SIMILAR TO '[A-Z]{{3}}' THEN upper(trim(currency))
-                   END AS currency
+               {_unread()} AS unread
         FROM listed
     """
 
@@ -269,10 +241,20 @@ def rows_sql() -> str:
 _COMPOSED = {
     "created", "whole_name", "first_name", "last_name", "phone_code", "phone_number",
     "mobile_code", "mobile_number", "other_code", "other_number", "plan_id", "plan_name",
-    "offer_code", "currency",
+    "offer_code",
 }  # fmt: skip
+_SHARE_VALUE = _READ["money"].format(text="share.value")
+_SHARE_CURRENCY = "upper(trim(coalesce(share.currency_value, share.currency_code)))"
+_NO_CURRENCY = f"NOT regexp_full_match({_SHARE_CURRENCY}, '[A-Z]{{3}}')"
 _SHARE = dict.fromkeys(("source", "value", "currency_value", "currency_code"), "VARCHAR")
-_PLAN = {"id": "VARCHAR", "name": "VARCHAR", "current": "BOOLEAN", "offer": {"key": "VARCHAR"}}
+_PLAN = {"id": "VARCHAR", "name": "VARCHAR", "current": "VARCHAR", "offer": {"key": "VARCHAR"}}
+_IS_CURRENT = "TRY_CAST(each.current AS BOOLEAN)"
+_BAD_ENTRY = {
+    "data.plans": f"""coalesce(each.id, each.name) IS NULL
+                      OR each.current IS NOT NULL AND {_IS_CURRENT} IS NULL""",
+    "data.commissions": "coalesce(each.source, each.value) IS NULL",
+}
+"""A list -> what an entry is like that cannot be read."""
 
 
 def _structure() -> dict[str, Any]:
@@ -288,15 +270,59 @@ def _structure() -> dict[str, Any]:
 
 
 def _cell(name: str) -> str:
-    """The first readable value among the places of a field."""
+    """The first readable value among the places of a field; of a currency, the first place's."""
     kind = _KIND_OF.get(name, "text")
-    places = [f"t{_PATHS.index(path)}" for path in CELLS[name]]
-    if kind in {"text", "code"}:
+    cells = "t" if kind == "currency" else "x"
+    places = [f"{cells}{_PATHS.index(path)}" for path in CELLS[name]]
+    if kind in {"text", "code", "currency"}:
         return _READ[kind].format(text=f"coalesce({', '.join(places)})")
     read = [
         _instant(text) if kind == "instant" else _READ[kind].format(text=text) for text in places
     ]
     return f"coalesce({', '.join(read)})"
+
+
+def _is_late(name: str) -> str:
+    """Whether a date lies further ahead than any clock; an empty one does not."""
+    return f"coalesce({name} > received_at + {AHEAD}, false)"
+
+
+def _unread() -> str:
+    """What a body has and its row has not, each with its text; nothing of an unknown event."""
+    text_of = {
+        name: "coalesce({})".format(", ".join(f"t{_PATHS.index(path)}" for path in CELLS[name]))
+        for name in CELLS
+    }
+    found = [
+        (CREATED if name == "created" else name, f"{name} IS NULL", UNREADABLE, text)
+        for name, text in text_of.items()
+    ]
+    date = f"coalesce({text_of['created']}, dated_at::VARCHAR)"
+    found += [(name, _is_late(name), FUTURE, text_of[name]) for name in _PAST]
+    found += [
+        (CREATED, _is_late("dated_at"), FUTURE, date),
+        ("net_value", f"{_SHARE_VALUE} IS NULL", UNREADABLE, "share.value"),
+        ("net_value", _NO_CURRENCY, UNREADABLE, _SHARE_CURRENCY),
+    ]
+    found += [
+        (path, f"shapes[{place}] NOT IN ('{shape}', 'NULL')", UNREADABLE, f"raw->>'$.{path}'")
+        for place, (path, shape) in enumerate(_PARTS.items(), start=1)
+    ]
+    found += [
+        (
+            path,
+            f"len(list_filter({path.removeprefix('data.')}, lambda each: {bad})) > 0",
+            UNREADABLE,
+            f"raw->>'$.{path}'",
+        )
+        for path, bad in _BAD_ENTRY.items()
+    ]
+    cells = ", ".join(
+        f"CASE WHEN {unread} THEN {{field: '{field}', reason: '{reason}', raw: {text}}} END"
+        for field, unread, reason, text in found
+    )
+    told = f"list_filter([{cells}], lambda each: each.raw IS NOT NULL)"
+    return f"CASE WHEN kind IS NOT NULL THEN {told} END"
 
 
 def _trimmed(path: str) -> str:

@@ -2,7 +2,8 @@
 
 A batch is read, typed and committed with its rejects and its ledger row; only then the inbox learns
 what became of each event. Dying between the two is harmless, since the same event takes its own
-place in bronze again. Unknown events stand in bronze without a kind, so that nothing is lost.
+place in bronze again. Unknown events, and those dated ahead of their time, stand in bronze without
+a kind, so that nothing is lost.
 """
 
 import asyncio
@@ -15,11 +16,12 @@ import dagster as dg
 import polars as pl
 
 from crm_assets.bronze.enriching import enrich
-from crm_assets.bronze.event_bodies import NOVELTY, Body, read_body
-from crm_assets.bronze.hotmart_event_rows import rows_sql
+from crm_assets.bronze.event_bodies import AHEAD_OF_TIME, NOVELTY, Body, items_of, read_body
+from crm_assets.bronze.hotmart_event_rows import CREATED, rows_sql
 from crm_assets.bronze.landing import ERASED, BrokenContract, record_landing
 from crm_assets.bronze.ledger import to_read_again
 from crm_assets.bronze.manychat import CONTACTS
+from crm_assets.bronze.manychat_file import FUTURE
 from crm_assets.bronze.manychat_requests import read_post
 from crm_assets.bronze.receiving import MANYCHAT
 from crm_assets.checks.contract import Verdict, check_frame
@@ -110,6 +112,7 @@ class _Ingest:
         self.erased = 0
         self.states: Counter[str] = Counter()
         self.why: Counter[str] = Counter()
+        self.rejected = 0
         self.loads: dict[str, Load] = {}
         self.novelties: list[str] = []
         self.age: Metadata = {}
@@ -138,6 +141,7 @@ class _Ingest:
             **self.age,
             **{_STATES[state]: count for state, count in sorted(self.states.items())},
             **{f"ignorados: {why}": count for why, count in sorted(self.why.items())},
+            "rejeitados": self.rejected,
             "contatos do ManyChat": self.landed[CONTACTS.name],
             **({ERASED: self.erased} if self.erased else {}),
             "nomes sem documentação (30 dias)": ", ".join(self.novelties) or "nenhum",
@@ -187,30 +191,21 @@ class _Ingest:
 
     def _events(self, tx: Transaction, events: Sequence[InboxEvent]) -> _Batch:
         bodies = [read_body(event) for event in events]
-        items = pl.DataFrame(
-            [
-                {
-                    "event_id": body.event.event_key,
-                    "event": body.name,
-                    "kind": body.kind,
-                    "version": body.version,
-                    "event_at": body.event.event_at,
-                    "received_at": body.event.received_at,
-                    "inbox_id": body.event.id,
-                    "raw": body.raw,
-                }
-                for body in bodies
-                if body.failure is None
-            ],
-            schema=_ITEMS,
-        )
+        read = tx.read(rows_sql(), items=items_of(bodies))
+        unread = read.select(pl.col("event_id").alias("place"), "unread").explode("unread")
+        unread = unread.drop_nulls().unnest("unread")
+        late = pl.col("field") == CREATED, pl.col("reason") == FUTURE
+        future = dict.fromkeys(unread.filter(late)["place"], AHEAD_OF_TIME)
         return _Batch(
             EVENTS,
             "event_id",
             "event_id IN (SELECT event_id FROM incoming)",
-            tx.read(rows_sql(), items=items),
-            _dead(bodies),
-            [_outcome(body.event, body.ignored, body.failure) for body in bodies],
+            read.drop("unread"),
+            pl.concat([_dead(bodies), unread]),
+            [
+                _outcome(body.event, body.ignored or future.get(body.event.event_key), body.failure)
+                for body in bodies
+            ],
             Counter(novelty for body in bodies for novelty in body.novelties),
         )
 
@@ -288,20 +283,23 @@ class _Ingest:
     ) -> None:
         """The ledger row of a day, in the transaction of its rows."""
         own = rejects.filter(pl.col("place").is_in(places))
+        at = pl.Series("place", places, dtype=pl.String)
         before = tx.scalar(_LANDED_BEFORE, [SOURCE, key])
+        elsewhere = tx.scalar(_REJECTED_ELSEWHERE, [SOURCE, key], places=at.to_frame())
+        self.rejected += len(own)
         load = Load(
             source=SOURCE,
             slice=key,
             file_name=f"eventos {key}",
             rows=tx.scalar(f"SELECT count(*) FROM {table.name} WHERE slice = ?", [key]),
-            rejected=len(own),
+            rejected=len(own) + elsewhere,
             status="landed",
             complete=False,
             verified=True,
             run_id=self.context.run.run_id,
             at=max(self.stamp, before or self.stamp),  # a run that began later may have ended first
         )
-        record_landing(tx, load, own, pl.Series("place", places, dtype=pl.String))
+        record_landing(tx, load, own, at)
         self.loads[key] = load
 
     def _note(self, tx: Transaction, novelties: Counter[tuple[str, str]]) -> None:
@@ -371,11 +369,6 @@ def _undone(load: Load) -> Load:
 
 _DAY = (start_of_day, end_of_day)
 _STATES = {"processed": "processados", "ignored": "ignorados", "failed": "com falha"}
-_ITEMS = pl.Schema(
-    dict.fromkeys(("event_id", "event", "kind", "version"), pl.String())
-    | dict.fromkeys(("event_at", "received_at"), pl.Datetime("us", "UTC"))
-    | {"inbox_id": pl.Int64(), "raw": pl.String()}
-)
 _NOVELTIES = pl.Schema(
     {
         "what": pl.String(),
@@ -386,6 +379,10 @@ _NOVELTIES = pl.Schema(
     }
 )
 _LANDED_BEFORE = "SELECT max(landed_at) FROM bronze.loads WHERE source = ? AND slice = ?"
+_REJECTED_ELSEWHERE = """
+    SELECT count(*) FROM bronze.rejects
+    WHERE source = ? AND slice = ? AND place NOT IN (SELECT place FROM places)
+"""
 _ADD_UP = """
     SELECT what, name, sum(events)::BIGINT AS events, min(first_seen_at) AS first_seen_at,
            max(last_seen_at) AS last_seen_at

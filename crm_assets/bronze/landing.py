@@ -11,6 +11,7 @@ import polars as pl
 
 from crm_assets.checks.contract import Verdict
 from crm_assets.steps import Events, Metadata, Site, Table, check_results
+from crm_assets.words import counted
 from crm_resources.ops import Load
 from crm_resources.warehouse import Transaction
 
@@ -62,9 +63,11 @@ class SliceReport:
                 )
             yield from check_results(site, {table.name: self.broken[:1]})[table.name]
             slice_key, reason = next(iter(self.failed.items()))
+            total = counted(len(self.failed) + len(self.landed), "partição", "partições")
+            one, many = "entrou e ficou como estava", "entraram e ficaram como estavam"
             raise dg.Failure(
-                f"{len(self.failed)} de {len(self.failed) + len(self.landed)} partições de "
-                f"{table.name} não entraram e ficaram como estavam; {slice_key}: {reason}",
+                f"{len(self.failed)} de {total} de {table.name} não "
+                f"{one if len(self.failed) == 1 else many}; {slice_key}: {reason}",
                 allow_retries=False,
             )
         for slice_key in context.partition_keys:
@@ -86,7 +89,8 @@ def record_landing(
         tx: the transaction.
         load: the ledger row; rejects of its slice are replaced.
         rejects: `place, field, reason, raw`.
-        places: what was read, when that is not the whole slice; other places keep their rejects.
+        places: what was read, when that is not the whole slice; other places keep their rejects,
+            and of what has no place the same text is the same reject.
     """
     slice_of = [load.source, load.slice]
     tx.execute("DELETE FROM bronze.loads WHERE source = ? AND slice = ?", slice_of)
@@ -121,6 +125,7 @@ def record_landing(
 
 _FORGET = """
     DELETE FROM bronze.rejects WHERE source = ? AND slice = ? AND (
-        place IN (SELECT place FROM places) OR raw IN (SELECT raw FROM rejects)
+        place IN (SELECT place FROM places)
+        OR place IS NULL AND raw IN (SELECT raw FROM rejects WHERE place IS NULL)
     )
 """

@@ -68,7 +68,7 @@ class HotmartEvents(_Told):
     )
     version: str = pa.Field(nullable=True, description="version of the body")
     inbox_id: int = pa.Field(description="its place in the inbox")
-    raw: str = pa.Field(description="the whole body as received, JSON")
+    raw: str = pa.Field(description="the whole body as received, JSON; {} once its time is over")
     slice: str = pa.Field(description="day it was received, in the tenant's zone")
     extracted_at: Instant = pa.Field(description="when the run read it")
     run_id: str = pa.Field(description="Dagster run that wrote it")

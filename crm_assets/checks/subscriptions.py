@@ -93,13 +93,20 @@ class SubscriptionReadings(Contract):
 
 
 class SubscriptionPeriods(Contract):
-    """Stretches of whole days in which a subscription counts and its figures stand still."""
+    """Stretches of whole days in which a subscription counts and its figures stand still.
+
+    One without a day was bought and lost on it: new and churn of that day, and of no level.
+    """
 
     subscriber_code: str = pa.Field(description="subscription")
     customer_id: str = pa.Field(nullable=True, str_matches=CUSTOMER_ID, description="customer")
     product_id: str = pa.Field(nullable=True, description="product")
     from_day: date = pa.Field(description="first day")
-    to_day: date = pa.Field(nullable=True, description="first day after it; empty = it holds today")
+    to_day: date = pa.Field(
+        nullable=True,
+        description="first day after it; empty = it holds today; the first day itself = it came "
+        "and went on it, and counts on none",
+    )
     state: str = pa.Field(isin=STATES, description="cancelled = asked for, still paid through")
     is_committed: bool = pa.Field(description="nobody asked to cancel")
     currency: str = pa.Field(nullable=True, str_matches=CURRENCY, description="ISO 4217")

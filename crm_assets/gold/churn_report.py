@@ -9,6 +9,7 @@ from crm_assets.gold.files import Exporter
 from crm_assets.gold.snapshot import NothingPublished
 from crm_assets.gold.subscription_report import write_churn_report
 from crm_assets.steps import Events, Output, Site
+from crm_assets.words import AT_RISK, counted
 
 CHURN_REPORT = Output(
     "gold.churn_report",
@@ -40,8 +41,8 @@ def churn_assets(site: Site) -> list[dg.AssetsDefinition]:
             asset_key=site.key(CHURN_REPORT.name),
             metadata={
                 "relatório": report.name,
-                "em risco": f"{people.path.name if people.path else 'sem arquivo'}: "
-                f"{people.rows} pessoas, {people.excluded} fora",
+                AT_RISK: f"{people.path.name if people.path else 'sem arquivo'}: "
+                f"{counted(people.rows, 'pessoa')}, {people.excluded} fora",
                 **{
                     name: week[name] for name in ("perdidas", "churn") if week.get(name) is not None
                 },

@@ -28,6 +28,7 @@ from crm_assets.steps import (
     commit,
     refine_pool,
 )
+from crm_assets.words import AT_RISK
 from crm_resources.warehouse import Transaction
 
 SUBSCRIPTION_METRICS = Table(
@@ -268,7 +269,7 @@ def _revenue_matches(site: Site, tx: Transaction) -> Verdict:
 
 
 _NEWEST = f"""
-    SELECT subscriptions AS assinaturas, trial AS "em trial", at_risk AS "em risco",
+    SELECT subscriptions AS assinaturas, trial AS "em trial", at_risk AS "{AT_RISK}",
            mrr_gross AS "MRR bruto", mrr_net AS "MRR líquido",
            committed_mrr_net AS "MRR líquido comprometido", unconverted AS "sem conversão"
     FROM {SUBSCRIPTION_METRICS.name}

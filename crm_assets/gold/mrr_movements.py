@@ -3,8 +3,10 @@
 What belongs here: the SQL of `gold.mrr_movements`, `gold.churn` and `gold.subscription_ltv`.
 Movements of money and customers are those of customers, from one day to the next; the headline
 counts subscriptions. Weeks begin on Monday. A subscription that ran to the end of its term has
-`ended`, apart from churn (rules 6.3). In every row, opening + new + reactivation + expansion + fx −
-contraction − churn − ended = closing.
+`ended`, apart from churn (rules 6.3). What was bought and lost on one day moves both ways on it:
+new and churn (rules 6.2), or expansion and contraction of who paid for something else before or
+after. In every row, opening + new + reactivation + expansion + fx − contraction − churn − ended =
+closing.
 """
 
 from __future__ import annotations
@@ -89,16 +91,16 @@ _ENDED = "after = 0 AND lost = 0"
 def _money_moves(kind: str, suffix: str) -> str:
     """The movements of one kind of money on a day; what a rate did stands in `fx`."""
     fx = f"fx_{kind}" if suffix else "0"
-    change = f"{kind}{suffix}"
-    own = f"({change} - {fx})"
+    change, brief = f"{kind}{suffix}", f"brief_{kind}{suffix}"
+    own = f"CASE WHEN {_STAYS} THEN {change} - {fx} ELSE 0 END"
     return f"""
-        sum({change}) FILTER ({_NEW}) AS new_{kind},
-        sum({change}) FILTER ({_BACK}) AS reactivation_{kind},
-        sum(greatest({own}, 0)) FILTER ({_STAYS}) AS expansion_{kind},
+        sum({change} + {brief}) FILTER ({_NEW}) AS new_{kind},
+        sum({change} + {brief}) FILTER ({_BACK}) AS reactivation_{kind},
+        sum(greatest({own}, 0) + {brief}) FILTER (before > 0) AS expansion_{kind},
         sum({fx}) AS fx_{kind},
-        sum(greatest(-{own}, 0)) FILTER ({_STAYS}) AS contraction_{kind},
-        -sum({change}) FILTER ({_LOST}) AS churn_{kind},
-        -sum({change}) FILTER ({_ENDED}) AS ended_{kind}
+        sum(greatest(-({own}), 0) + {brief}) FILTER (after > 0) AS contraction_{kind},
+        sum({brief} - {change}) FILTER ({_LOST}) AS churn_{kind},
+        sum({brief} - {change}) FILTER ({_ENDED}) AS ended_{kind}
     """
 
 

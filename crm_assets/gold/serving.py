@@ -16,6 +16,7 @@ from crm_assets.gold.metrics import METRIC_CHANGES
 from crm_assets.gold.snapshot import serving_pointer
 from crm_assets.silver.contacts import LOG_POSITION
 from crm_assets.steps import DATABASE_ERRORS, FRESH, Events, Output, Site, refine_pool
+from crm_assets.words import counted
 from crm_resources.serving import point, prune
 
 _KEYS = """
@@ -154,7 +155,7 @@ def export_assets(site: Site) -> list[dg.AssetsDefinition]:
                 "relatório": report.name,
                 **{
                     name: f"{export.path.name if export.path else 'sem arquivo'}: "
-                    f"{export.rows} pessoas, {export.excluded} fora"
+                    f"{counted(export.rows, 'pessoa')}, {export.excluded} fora"
                     for name, export in written.items()
                 },
                 "bytes": sum(file.stat().st_size for file in files),

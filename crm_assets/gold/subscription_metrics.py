@@ -48,9 +48,9 @@ def read_customer_moves(tx: Transaction, home: str) -> None:
     """Make the temporary table `customer_moves`: each day on which a customer pays otherwise.
 
     Per customer and day: paying subscriptions `before` and `after`, whether it is the first day,
-    by how much the amounts changed, and the part of it in the house's book that only the exchange
-    rate moved. `lost` counts ends that are no end of term. `BOOKS` says which rows are of which
-    book.
+    by how much the amounts changed, the part of it in the house's book that only the exchange
+    rate moved, and in `brief` what came and went within the day. `lost` counts ends that are no
+    end of term. `BOOKS` says which rows are of which book.
 
     Args:
         tx: after `read_stretches`.
@@ -120,21 +120,33 @@ _FX = """
 )
 _EDGES = """
     SELECT customer_id, currency, from_day AS day, 1 AS paying, 0 AS lost,
-           gross, net, gross_home, net_home, 0 AS fx_gross, 0 AS fx_net
+           gross, net, gross_home, net_home
     FROM stretches WHERE is_paying
-    UNION ALL
-    SELECT customer_id, currency, to_day, -1,
-           (ended_by IS DISTINCT FROM 'fim_de_ciclo')::INTEGER,
-           -gross, -net, -gross_home, -net_home, 0, 0
+    UNION ALL BY NAME
+    SELECT customer_id, currency, to_day AS day, -1 AS paying,
+           (ended_by IS DISTINCT FROM 'fim_de_ciclo')::INTEGER AS lost,
+           -gross AS gross, -net AS net, -gross_home AS gross_home, -net_home AS net_home
     FROM stretches WHERE is_paying AND to_day IS NOT NULL
-    UNION ALL
-    SELECT customer_id, currency, day, 0, 0, 0, 0, 0, 0, fx_gross, fx_net FROM foreign_rates
+    UNION ALL BY NAME
+    SELECT customer_id, currency, from_day AS day, gross AS brief_gross, net AS brief_net,
+           gross_home AS brief_gross_home, net_home AS brief_net_home
+    FROM stretches WHERE is_paying AND to_day = from_day
+    UNION ALL BY NAME
+    FROM foreign_rates
 """
 _SUMMED = ", ".join(
-    f"sum({name})::{kind} AS {name}"
+    f"coalesce(sum({name}), 0)::{kind} AS {name}"
     for kind, names in {
         "INTEGER": ("paying", "lost"),
-        "DECIMAL(18, 2)": ("gross", "net", "gross_home", "net_home", "fx_gross", "fx_net"),
+        "DECIMAL(18, 2)": (
+            *(
+                f"{part}{kind}{book}"
+                for part in ("", "brief_")
+                for kind in KINDS
+                for book in ("", "_home")
+            ),
+            *(f"fx_{kind}" for kind in KINDS),
+        ),
     }.items()
     for name in names
 )

@@ -20,6 +20,7 @@ from crm_assets.gold.summary import money
 from crm_assets.settings import Settings
 from crm_assets.slices import zone
 from crm_assets.tenants import Tenant
+from crm_assets.words import AT_RISK, counted
 
 GROUPS = {"day": "dia", "week": "semana", "month": "mês"}
 """Kinds of period, and what people call them."""
@@ -64,9 +65,9 @@ def totals(rows: pl.DataFrame, currency: str) -> list[str]:
     first, last = rows.row(0, named=True), rows.row(-1, named=True)
     sums = rows.select(pl.col(SUMMED).sum()).row(0, named=True)
     return [
-        f"Assinaturas: {first['no_inicio']} no início e {last['no_fim']} no fim; {sums['novas']} "
-        f"novas, {sums['reativadas']} reativadas, {sums['perdidas']} perdidas, "
-        f"{sums['fim_de_ciclo']} em fim de ciclo.",
+        f"Assinaturas: {first['no_inicio']} no início e {last['no_fim']} no fim; "
+        f"{counted(sums['novas'], 'nova')}, {counted(sums['reativadas'], 'reativada')}, "
+        f"{counted(sums['perdidas'], 'perdida')}, {sums['fim_de_ciclo']} em fim de ciclo.",
         f"MRR no fim: {money(last['mrr_bruto'])} {currency} bruto, {money(last['mrr_liquido'])} "
         f"líquido. Receita no período: {money(sums['receita'])} {currency}, "
         f"{money(sums['receita_liquida'])} depois de reembolsos e chargebacks.",
@@ -89,6 +90,7 @@ def write_subscription_report(
     about = {
         "o que é": "Assinaturas e receita por período; níveis são os do fim do período.",
         "gerado em": f"{settings.now().astimezone(zone(tenant)):%d/%m/%Y %H:%M}",
+        "em_risco": f"{AT_RISK}, no fim do período",
         "churn": "assinaturas perdidas no período ÷ assinaturas no início dele",
         "taxa_hotmart": "cancelamentos pedidos no período ÷ assinaturas em dia e atrasadas no fim",
     }

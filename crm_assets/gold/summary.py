@@ -14,6 +14,7 @@ import polars as pl
 from crm_assets.gold.snapshot import NothingPublished, has_table, newer_actions, open_snapshot
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
+from crm_assets.words import AT_RISK, counted
 from crm_resources.ops import OpsStore
 
 
@@ -80,10 +81,12 @@ def _sales_line(row: dict[str, Any]) -> str:
             return f"{value}" if change is None else f"{value} ({change:+d})"
         return money(value) if change is None else f"{money(value)} ({money(change, '+')})"
 
+    buyers = "comprador" if row["buyers"] == 1 else "compradores"
+    cancellations = "cancelamento" if row["cancellations"] == 1 else "cancelamentos"
     return (
         f"Vendas em {row['currency'] or 'moeda desconhecida'}: {told('paid')} pagas, "
-        f"{told('pending')} pendentes; {told('buyers')} compradores; "
-        f"{told('cancellations')} cancelamentos, {told('cancelled')} canceladas"
+        f"{told('pending')} pendentes; {told('buyers')} {buyers}; "
+        f"{told('cancellations')} {cancellations}, {told('cancelled')} canceladas"
     )
 
 
@@ -101,7 +104,7 @@ def _subscriptions(con: duckdb.DuckDBPyConnection, tenant: Tenant, day: date) ->
         month, rate = churn[0]
         told = f"; churn de {month:%m/%Y}: {100 * rate:.1f} %".replace(".", ",")
     return [
-        f"Assinaturas: {subscriptions} pagas ({at_risk} em risco) e {trial} em trial; "
+        f"Assinaturas: {counted(subscriptions, 'paga')}, {at_risk} {AT_RISK}, e {trial} em trial; "
         f"MRR {money(gross)} {tenant.currency} bruto, {money(net)} líquido{told}"
     ]
 
@@ -120,10 +123,11 @@ def _customers(con: duckdb.DuckDBPyConnection, tenant: Tenant) -> list[str]:
         if has_table(con, f"gold.audience_{slug}")
     }
     return [
-        f"Clientes: {total} ({buyers} compraram, {both} em mais de uma fonte, "
-        f"{reachable} alcançáveis, {opted_out} pediram para sair)",
+        f"Clientes: {total} ({counted(buyers, 'comprou', 'compraram')}, {both} em mais de uma "
+        f"fonte, {counted(reachable, 'alcançável', 'alcançáveis')}, "
+        f"{counted(opted_out, 'pediu para sair', 'pediram para sair')})",
         *(
-            f"Público {label}: {people} pessoas, LTV {money(ltv)} {tenant.currency}"
+            f"Público {label}: {counted(people, 'pessoa')}, LTV {money(ltv)} {tenant.currency}"
             + (f", mais {foreign} só em outra moeda" if foreign else "")
             for label, (people, ltv, foreign) in audiences.items()
         ),
@@ -153,8 +157,8 @@ def _batch(con: duckdb.DuckDBPyConnection, day: date, newer: pl.DataFrame) -> st
     }
     places = con.execute(_BATCH, {"day": day, **done}).fetchall()
     ever = con.execute(_SELECTIONS, [day]).fetchall()[0][0]
-    told = ", ".join(f"{count} {status}" for status, count in places) or "ninguém"
-    return f"Lote de {day:%d/%m/%Y}: {told}; {ever} seleções desde o início"
+    told = ", ".join(counted(count, _PLACES.get(one, one)) for one, count in places) or "ninguém"
+    return f"Lote de {day:%d/%m/%Y}: {told}; {counted(ever, 'seleção', 'seleções')} desde o início"
 
 
 def _rejects(con: duckdb.DuckDBPyConnection) -> list[str]:
@@ -202,6 +206,7 @@ _AUDIENCE = """
     SELECT count(*) FILTER (WHERE ltv > 0), coalesce(sum(ltv), 0), count(*) FILTER (WHERE ltv = 0)
     FROM gold.audience_{slug}
 """
+_PLACES = {"nao_entregue": "não entregue"}
 _TRIGGER_WORDS = {
     "carrinho": "carrinho aberto",
     "boleto_pix_pendente": "boleto ou PIX pendente",

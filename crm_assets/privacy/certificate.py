@@ -18,6 +18,7 @@ from crm_assets.privacy.erased_files import CERTIFICATES
 from crm_assets.settings import Settings
 from crm_assets.slices import zone
 from crm_assets.tenants import Tenant
+from crm_assets.words import counted
 
 _STAYS = (
     "Vendas: código da transação, datas, produto, status e valores, sem o comprador (obrigação "
@@ -140,11 +141,12 @@ def readable(content: Mapping[str, Any]) -> list[str]:
         f"Início: {content['inicio']}",
         f"Fim: {content['fim']}",
         "",
-        f"O que foi apagado ({content['registros']} registros de {_people(content['pessoas'])}):",
+        f"O que foi apagado ({counted(content['registros'], 'registro')} de "
+        f"{counted(content['pessoas'], 'pessoa')}):",
         *_listed(f"{place}: {count}" for place, count in content["apagado"].items()),
         "",
-        f"Para que a pessoa não volte: {content['marcas_contra_a_volta']} marcas (HMAC-SHA-256), "
-        "das quais não se lê o dado.",
+        f"Para que a pessoa não volte: {counted(content['marcas_contra_a_volta'], 'marca')} "
+        "(HMAC-SHA-256), de que não se lê o dado.",
         "",
         "O que permanece e por quê:",
         *_listed(content["permanece"]),
@@ -166,10 +168,6 @@ def readable(content: Mapping[str, Any]) -> list[str]:
         + ("ainda há menções à pessoa em:" if left else "nada da pessoa foi encontrado."),
         *(_listed(f"{place}: {count}" for place, count in left.items()) if left else []),
     ]
-
-
-def _people(count: int) -> str:
-    return "1 pessoa" if count == 1 else f"{count} pessoas"
 
 
 def _listed(lines: Any) -> list[str]:

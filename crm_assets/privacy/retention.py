@@ -2,7 +2,8 @@
 
 Every number is a setting of the tenant. Copies of contents are counted from the day they came,
 other files from their last change, people from their last interaction. Of an import only the copies
-go: its rows stay, and can no longer be read again from a file. Snapshots are thinned out where they
+go: its rows stay, and can no longer be read again from a file; so do those of an event, without its
+body. Snapshots are thinned out where they
 are published (`gold/serving.py`), and records of runs by Dagster.
 """
 
@@ -17,12 +18,14 @@ from time import monotonic
 import dagster as dg
 
 from crm_assets.automation.runs import STAGE_TAG, TENANT_TAG, job_name
-from crm_assets.bronze.receiving import FILE_SOURCES
+from crm_assets.bronze.receiving import FILE_SOURCES, MANYCHAT
 from crm_assets.gold.people import reading, refs_of
 from crm_assets.privacy.erased_files import CERTIFICATES, EVENTS
 from crm_assets.privacy.eraser import erase_many
 from crm_assets.privacy.rights import register
+from crm_assets.privacy.scrub import BLANK
 from crm_assets.resources import warehouse_of
+from crm_assets.safekeeping.cleanup import cutoff
 from crm_assets.settings import Settings
 from crm_assets.slices import zone
 from crm_assets.steps import Site, refine_pool
@@ -33,7 +36,7 @@ from crm_resources.ops import Load, OpsStore
 RETENTION = "retention"
 """Stage and job."""
 
-RAW, ARCHIVE, OUTPUTS, LOGS, BACKUPS, COPIES, DRAFTS, REJECTS, LEADS = (
+RAW, ARCHIVE, OUTPUTS, LOGS, BACKUPS, COPIES, DRAFTS, REJECTS, BODIES, LEADS = (
     "cópias em raw",
     "arquivos guardados (archive)",
     "arquivos gerados",
@@ -42,6 +45,7 @@ RAW, ARCHIVE, OUTPUTS, LOGS, BACKUPS, COPIES, DRAFTS, REJECTS, LEADS = (
     "cópias de segurança (crm backup)",
     "rascunhos de processos mortos",
     "células não lidas",
+    "corpos de eventos no banco",
     "leads sem compra",
 )
 WAITING = "cópias mantidas porque a importação ainda não terminou"
@@ -67,12 +71,14 @@ class Expired:
     Attributes:
         paths: files, and folders of logs, by what they are.
         rejects: cells that could not be read.
+        bodies: events whose row still has the text that was posted.
         leads: customers.
         waiting: old copies that an unfinished import still needs.
     """
 
     paths: Mapping[str, Sequence[Path]]
     rejects: int
+    bodies: int
     leads: tuple[str, ...] = field(repr=False)
     waiting: int
 
@@ -81,6 +87,7 @@ class Expired:
         return {
             **{label: len(found) for label, found in self.paths.items()},
             REJECTS: self.rejects,
+            BODIES: self.bodies,
             LEADS: len(self.leads),
             WAITING: self.waiting,
         }
@@ -142,15 +149,19 @@ def find_expired(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> Exp
         ),
         LOGS: _old_logs(settings, tenant, instance, before(kept.log_days)),
     }
-    rejects, leads = 0, tuple[str, ...]()
+    rejects, bodies, leads = 0, 0, tuple[str, ...]()
     warehouse = warehouse_of(settings, tenant)
     if warehouse.path.exists():
         with warehouse.write("prazos de guarda") as tx:
             rejects = int(tx.scalar(f"SELECT count(*) {_REJECTS}", [before(kept.reject_days)]))
+            bodies = sum(
+                int(tx.scalar(f"SELECT count(*) FROM {table} WHERE {old}", [cutoff(site)]))
+                for table, old in _BODIES.items()
+            )
             if kept.lead_months and tx.scalar(_IS_BUILT):
                 parameters = {"today": today, "months": kept.lead_months, **_asking(ops, tenant)}
                 leads = tuple(tx.read(_LEADS, parameters).to_series().to_list())
-    return Expired(paths, rejects, leads, waiting=len(received) - len(paths[RAW]))
+    return Expired(paths, rejects, bodies, leads, waiting=len(received) - len(paths[RAW]))
 
 
 def clear_expired(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> dict[str, int]:
@@ -165,10 +176,12 @@ def clear_expired(site: Site, ops: OpsStore, instance: dg.DagsterInstance) -> di
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    if expired.rejects:
+    if expired.rejects or expired.bodies:
         cut = site.today() - timedelta(days=site.tenant.privacy.reject_days)
         with warehouse_of(site.settings, site.tenant).write("prazos de guarda") as tx:
             tx.execute(f"DELETE {_REJECTS}", [cut])
+            for table, old in _BODIES.items():
+                tx.execute(f"UPDATE {table} SET raw = '{BLANK}' WHERE {old}", [cutoff(site)])
     erased = _erase_leads(site, expired.leads)
     return {**expired.counts(), LEADS: erased, POSTPONED: len(expired.leads) - erased}
 
@@ -263,6 +276,14 @@ def _old_logs(
 
 
 _REJECTS = "FROM bronze.rejects WHERE extracted_at < ?::DATE::TIMESTAMPTZ"
+_BODIES = {
+    "bronze.hotmart_events": f"received_at < ? AND raw::VARCHAR <> '{BLANK}'",
+    "bronze.manychat_contacts": f"""
+        starts_with(slice, '{MANYCHAT}:') AND extracted_at < ? AND raw::VARCHAR <> '{BLANK}'
+    """,
+}
+"""Rows of what was posted, which silver is made from without their bodies (rules 7.4)."""
+
 _IS_BUILT = """
     SELECT count(*) = 3 FROM duckdb_tables()
     WHERE schema_name = 'silver' AND table_name IN ('customers', 'sales', 'consents')

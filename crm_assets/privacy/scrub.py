@@ -30,6 +30,9 @@ from crm_resources.warehouse import Transaction
 ERASED = "customer_erased"
 """Kind of the action that says which records were erased, and the id their sales go on under."""
 
+BLANK = "{}"
+"""Stands where a body was whose time is over (rules 7.4)."""
+
 HIDDEN = "(apagado a pedido da pessoa)"
 """Stands where a text was."""
 
@@ -62,12 +65,18 @@ def shield(
 
 
 def blanked(rows: pl.DataFrame, rule: Received, erased: pl.Series) -> pl.DataFrame:
-    """The rows with nothing but what is kept in those that are erased, in `raw` as well."""
+    """The rows with nothing but what is kept in those that are erased, in `raw` as well.
+
+    A `raw` that is blank stays so.
+    """
     kept = [name for name in rows.columns if name in rule.kept]
     gone = [name for name in rows.columns if name not in rule.kept and name not in STAMPS]
     in_utc = pl.selectors.datetime(time_zone="*").dt.convert_time_zone("UTC")
     facts = rows.filter(erased).select(kept).with_columns(in_utc)
-    told = facts.select(pl.struct(kept).struct.json_encode()).to_series()
+    is_blank = rows.filter(erased)["raw"] == BLANK
+    told = facts.select(
+        pl.when(~is_blank).then(pl.struct(kept).struct.json_encode()).otherwise(pl.lit(BLANK))
+    ).to_series()
     raw = rows["raw"].scatter(erased.arg_true(), told)
     return rows.with_columns(raw, *(pl.when(~erased).then(name).alias(name) for name in gone))
 

@@ -39,6 +39,7 @@ _OF_SALE = "transaction IN (FROM person_sales)"
 _OF_RECORD = "record_id IN (FROM person_records)"
 _OF_KEY = "key IN (FROM person_keys)"
 _OF_PERSON = "customer_id IN (FROM person_ids)"
+_EVENTS = "(SELECT event_id FROM silver.events WHERE record_id IN (FROM person_records))"
 
 OF_RECORDS = {
     "bronze.hotmart_transactions": _OF_SALE,
@@ -50,10 +51,9 @@ OF_RECORDS = {
     "bronze.hotmart_csv": _OF_SALE,
     "bronze.hotmart_subscriptions": f"{_OF_SALE} OR subscriber_ucode IN (FROM person_ucodes) "
     "OR lower(trim(subscriber_email)) IN (FROM person_keys)",
-    "bronze.hotmart_events": "event_id IN "
-    "(SELECT event_id FROM silver.events WHERE record_id IN (FROM person_records))",
+    "bronze.hotmart_events": f"event_id IN {_EVENTS} OR lower(trim(email)) IN (FROM person_keys)",
     "bronze.manychat_contacts": "'manychat:' || slice || ':' || line IN (FROM person_records)",
-    "bronze.rejects": "place IN (FROM person_sales) "
+    "bronze.rejects": f"place IN (FROM person_sales) OR place IN {_EVENTS} "
     "OR source || ':' || slice || ':' || place IN (FROM person_records)",
     "silver.contact_records": _OF_RECORD,
     "silver.contact_changes": _OF_RECORD,

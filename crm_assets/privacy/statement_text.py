@@ -279,6 +279,7 @@ _WORDS = {
     "identity_pin": "valor fixado por pessoa",
     "steward_undo": "decisão desfeita",
     "customer_erased": "dados apagados",
+    "customer_readmitted": "volta de quem foi apagado",
     "access_block": "acesso bloqueado por pessoa",
     "access_release": "acesso liberado por pessoa",
     "subscription_cancel_requested": "cancelamento de assinatura pedido",

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 
 import duckdb
@@ -92,7 +93,7 @@ def back_up(
             leftover.unlink()
         copied, scratch = staging / "copied", staging / "scratch"
         taken_at = _copy(site, environ, copied, wait)
-        path = folder / _name(site, taken_at)
+        path = unused(folder / _name(site, taken_at), SUFFIX)
         draft = path.with_name(f".{path.name}.tmp")
         try:
             manifest = pack(copied, draft, _about(site, taken_at, copied))
@@ -113,8 +114,12 @@ def back_up(
 
 def backups_of(site: Site, folder: Path) -> list[Path]:
     """The backups of a company and environment in a folder, the newest last."""
-    form = re.compile(re.escape(_prefix(site)) + r"\d{8}T\d{6}Z" + re.escape(SUFFIX), re.ASCII)
-    return sorted(path for path in folder.iterdir() if form.fullmatch(path.name))
+    form = re.compile(
+        re.escape(_prefix(site)) + r"(\d{8}T\d{6}Z)(?:_(\d+))?" + re.escape(SUFFIX), re.ASCII
+    )
+    named = ((form.fullmatch(path.name), path) for path in folder.iterdir())
+    found = [(one[1], int(one[2] or 1), path) for one, path in named if one]
+    return [path for *_, path in sorted(found)]
 
 
 def _copy(site: Site, environ: Mapping[str, str], folder: Path, wait: float) -> datetime:
@@ -195,6 +200,13 @@ def _register(site: Site, path: Path, actor: str, taken_at: datetime) -> None:
 
 def _name(site: Site, taken_at: datetime) -> str:
     return f"{_prefix(site)}{taken_at.astimezone(UTC):%Y%m%dT%H%M%SZ}{SUFFIX}"
+
+
+def unused(path: Path, suffix: str) -> Path:
+    """The path, or else the first with a number before its suffix: no copy is ever written over."""
+    stem = path.name.removesuffix(suffix)
+    others = (path.with_name(f"{stem}_{number}{suffix}") for number in count(2))
+    return next(one for one in chain([path], others) if not one.exists())
 
 
 def _prefix(site: Site) -> str:

@@ -4,9 +4,11 @@ Only what was processed or ignored goes, and only after its file was read back (
 rules 7.4). What an event said stands in bronze; the file keeps that it came, when, and its end.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from math import ceil
 from pathlib import Path
 
 import dagster as dg
@@ -18,7 +20,7 @@ from crm_assets.safekeeping.alone import safekeeping
 from crm_assets.slices import start_of_day
 from crm_assets.steps import Site
 from crm_resources.locks import Busy
-from crm_resources.ops import InboxEvent, OpsStore
+from crm_resources.ops import ENDED, InboxEvent, OpsStore
 from crm_resources.serving import put
 
 CLEANUP = "cleanup"
@@ -74,6 +76,21 @@ def cutoff(site: Site) -> datetime:
     today, months = site.today(), site.tenant.privacy.event_months
     first = pl.select(pl.lit(today).dt.offset_by(f"-{months}mo")).item()
     return start_of_day(site.tenant, first)
+
+
+def would_clean_up(site: Site, ops: OpsStore) -> dict[str, int]:
+    """What `clean_up` would do now, as counts for a person; nothing is changed."""
+    old = ops.event_counts(end=cutoff(site))
+    going = Counter({kind: 0 for kind, _ in old})
+    for (kind, state), count in old.items():
+        going[kind] += count if state in ENDED else 0
+    leaving = going.total()
+    return {
+        **{f"eventos a arquivar ({kind})": count for kind, count in sorted(going.items())},
+        "corpos a descartar": leaving,
+        "arquivos a escrever": ceil(leaving / EVENTS_IN_A_FILE),
+        "eventos velhos que ficam (pendentes, com falha ou mortos)": sum(old.values()) - leaving,
+    }
 
 
 def clean_up(site: Site, ops: OpsStore, *, wait: float = 0) -> int:

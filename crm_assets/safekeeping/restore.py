@@ -30,6 +30,7 @@ from crm_assets.privacy.erased_files import CERTIFICATES, forget_file
 from crm_assets.privacy.erased_ops import EMPTIED
 from crm_assets.privacy.erased_ops import TABLES as OPS_COLUMNS
 from crm_assets.privacy.erasure import pending
+from crm_assets.privacy.readmission import Lifted, lifted
 from crm_assets.privacy.scrub import HIDDEN, mark, masked_log, scrub
 from crm_assets.privacy.tombstones import (
     KEY_MARK,
@@ -50,6 +51,7 @@ from crm_assets.safekeeping.backup import (
     backups_of,
     link_or_copy,
     staging_folder,
+    unused,
 )
 from crm_assets.safekeeping.configuration import KEY, lay_out, open_secrets
 from crm_assets.safekeeping.contents import (
@@ -61,6 +63,7 @@ from crm_assets.safekeeping.contents import (
     rows_of,
 )
 from crm_assets.steps import Site
+from crm_assets.words import counted
 from crm_resources.archives import Manifest, manifest_of, unpack
 from crm_resources.locks import hold
 from crm_resources.ops import OpsStore
@@ -175,9 +178,10 @@ def _take_over(
 ) -> Restored:
     """Everything that only adds, in an order that does no harm when cut short; then the rename."""
     settings, tenant, ops = site.settings, site.tenant, site.ops_store()
-    before = tombstones_of(settings, tenant, ops)
-    added = ops.take_back(staging / OPS, told["taken_at"], _shield(before))
-    tombstones = tombstones_of(settings, tenant, ops)
+    gone = lifted(ops.actions(), staging / OPS)
+    before = gone.beside(tombstones_of(settings, tenant, ops))
+    added = ops.take_back(staging / OPS, told["taken_at"], _shield(before, gone))
+    tombstones = gone.beside(tombstones_of(settings, tenant, ops))
     undone = frozenset(
         (load.source, load.slice)
         for load in ops.loads()
@@ -220,8 +224,8 @@ def _check_idle(site: Site, instance: dg.DagsterInstance) -> None:
     running = runs_of(site, instance, statuses=ACTIVE)
     if running:
         raise RestoreError(
-            f"{len(running)} execução(ões) de {site.tenant.slug} em andamento no Dagster: espere "
-            "terminarem, ou cancele-as na interface."
+            f"{counted(len(running), 'execução', 'execuções')} de {site.tenant.slug} em andamento "
+            "no Dagster: espere o fim, ou cancele na interface."
         )
     if pending(site):
         raise RestoreError(
@@ -263,10 +267,15 @@ def _key_from(site: Site, staging: Path, opened: Mapping[str, str]) -> None:
         )
 
 
-def _shield(tombstones: Tombstones) -> Any:
-    """What takes somebody erased out of rows of the operations store on their way back."""
+def _shield(tombstones: Tombstones, gone: Lifted) -> Any:
+    """What takes somebody erased out of rows of the operations store on their way back.
+
+    Tombstones that were lifted stay lifted.
+    """
 
     def clean(table: str, rows: list[Row]) -> list[Row]:
+        if table == "tombstones":
+            return [row for row in rows if row not in gone]
         for name in OPS_COLUMNS[table] if tombstones else ():
             texts = pl.Series([str(row[name] or "") for row in rows], dtype=pl.String)
             for place in tombstones.of_texts(texts).arg_true():
@@ -332,9 +341,9 @@ def _swap(site: Site, staged: Path) -> Path | None:
     with hold(warehouse.lock_path, PURPOSE, warehouse.lock_wait_seconds):
         if path.exists():
             when = site.settings.now()
-            aside = path.parent / "backups" / f"warehouse.antes.{when:%Y%m%dT%H%M%SZ}.duckdb"
+            name = f"warehouse.antes.{when:%Y%m%dT%H%M%SZ}.duckdb"
+            aside = unused(path.parent / "backups" / name, ".duckdb")
             aside.parent.mkdir(mode=0o700, exist_ok=True)
-            aside.unlink(missing_ok=True)
             link_or_copy(path, aside)
             os.utime(aside)
         path.with_name(f"{path.name}.wal").unlink(missing_ok=True)

@@ -23,8 +23,13 @@ REVERSALS = ("REFUNDED", "CHARGEBACK")
 TERMINAL = (*REVERSALS, "CANCELLED", "EXPIRED")
 """States that only a later positive word ends."""
 
-POSITIVE = ("APPROVED", "COMPLETE", "PARTIALLY_REFUNDED")
+PARTIAL = "PARTIALLY_REFUNDED"
+POSITIVE = ("APPROVED", "COMPLETE", PARTIAL)
 """Words that the money is, or is again, with us; what is left of it after a partial refund."""
+
+API_LAG = "INTERVAL 24 HOURS"
+"""So long may the API go on saying what an event has ended: the age that Hotmart admits for its
+slower answers (reference/hotmart.md 5.2, 5.4)."""
 
 _NOT_TOLD = ("inbox_id", "event", "version", "raw", "slice", "extracted_at", "run_id")
 
@@ -82,20 +87,27 @@ def sale_states_sql(api: str) -> str:
     """SELECT of `transaction, status, reversed_at` for every sale that an event speaks of.
 
     The newest word counts, but a terminal one stays until a positive one is newer; of terminal
-    words a reversal weighs more than a failed payment. The API's word is of when it was read.
+    words a reversal weighs more than a failed payment. The API may lag behind its events, so that
+    its word is of `API_LAG` before it was read, or of the approval that it tells when that is
+    later; an end, which nothing but a newer event undoes, it tells as of when it was read.
     `reversed_at` is when the first event told of the reversal in force (rules 1.9).
 
     Args:
-        api: table with the API's `transaction, status, extracted_at`.
+        api: table with the API's `transaction, status, approved_at, extracted_at`.
     """
     reversals, terminal, positive = map(str, (REVERSALS, TERMINAL, POSITIVE))
+    ends = str((*TERMINAL, PARTIAL))
     return f"""
         WITH words AS (
             SELECT transaction, sale_status AS status, sale_status AS word, occurred_at,
                    true AS is_event
             FROM silver.events WHERE transaction IS NOT NULL AND sale_status IS NOT NULL
             UNION ALL
-            SELECT transaction, status, upper(trim(status)) AS word, extracted_at, false
+            SELECT transaction, status, upper(trim(status)) AS word,
+                   CASE WHEN word IN {ends} THEN extracted_at
+                        ELSE least(greatest(extracted_at - {API_LAG}, approved_at), extracted_at)
+                        END AS occurred_at,
+                   false
             FROM {api}
             WHERE status IS NOT NULL AND transaction IN (
                 SELECT transaction FROM silver.events WHERE sale_status IS NOT NULL
@@ -116,7 +128,7 @@ def sale_states_sql(api: str) -> str:
             WINDOW ranking AS (
                 PARTITION BY transaction
                 ORDER BY is_final DESC, is_final AND word IN {reversals} DESC, occurred_at DESC,
-                         is_positive DESC, word DESC, is_event, status
+                         is_event DESC, is_positive DESC, word DESC, status
             )
         )
         SELECT transaction,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from crm_assets.checks.contract import Verdict
 from crm_assets.person_rules import Identity
 from crm_assets.silver.stewardship import ACCEPTED
+from crm_assets.words import counted
 from crm_resources.warehouse import Transaction
 
 NAME = "unioes_dentro_do_limite"
@@ -47,7 +48,7 @@ def run_guard(
     }
     if too_many and not accepted:
         metadata["falhas"] = (
-            f"{merged} de {before} clientes se uniriam a outros nesta rodada "
+            f"{merged} de {counted(before, 'cliente')} se uniriam a outros nesta rodada "
             f"({_percent(share)}, o limite {LIMIT} é "
             f"{_percent(limits.max_merged_share)}); olhe quais nesta conferência e, se for isso "
             "mesmo, rode `crm customers accept-merges`"

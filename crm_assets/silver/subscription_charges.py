@@ -142,6 +142,7 @@ _PLANS = f"""
     FROM current_readings CROSS JOIN LATERAL (VALUES (plan_id), (plan_name)) AS names(plan)
     WHERE plan IS NOT NULL AND {_KNOWN_PERIOD} GROUP BY ALL
 """
+_SOLD_CODE = "coalesce(nullif(trim(sales.subscriber_code), ''), links.code)"
 # Every sale of a subscription; instalments of one order are none (rules 1.10).
 _SOLD = f"""
     CREATE OR REPLACE TEMP TABLE sold AS
@@ -151,13 +152,13 @@ _SOLD = f"""
                arg_max({_IS_SUBSCRIPTION}, extracted_at) AS is_subscription
         FROM bronze.hotmart_subscription_transactions GROUP BY transaction
     )
-    SELECT coalesce(nullif(trim(sales.subscriber_code), ''), code) AS code, links.period_days,
+    SELECT {_SOLD_CODE} AS code, links.period_days,
            substr(sale_id, 9) AS transaction, customer_id, product_id, product_name, offer_code,
            status_class, ordered_at, paid_at, refunded_at, reversal_kind, is_refunded, was_paid,
            recurrence_number, currency, gross, base, net, net_currency, value, net_value
     FROM silver.sales AS sales LEFT JOIN links ON links.transaction = substr(sale_id, 9)
     WHERE sales.source = 'hotmart' AND is_own
-      AND coalesce(sales.subscriber_code, code) IS NOT NULL
+      AND {_SOLD_CODE} IS NOT NULL
       AND coalesce(links.is_subscription, true)
       AND coalesce(payment_mode NOT IN ({_INSTALMENTS}), true)
 """
@@ -293,30 +294,24 @@ _CHARGES = f"""
         FROM sold JOIN lives ON subscriber_code = code
         LEFT JOIN announced USING (transaction)
         WHERE was_paid AND paid_at IS NOT NULL AND (NOT is_refunded OR refunded_at IS NOT NULL)
-    ), switched AS (
-        -- Most plans never change: only charges of those that did are compared by date.
-        SELECT place, period_days AS planned_period
+    ), planned AS (
+        -- No ASOF join: where few rows are expected it compares each with each.
+        SELECT place, plans.period_days AS planned_period
         FROM (SELECT life, place, paid_at FROM paid) AS paid
-        ASOF JOIN (
-            SELECT life, since, period_days FROM plan_facts
-            SEMI JOIN (
-                SELECT life FROM plan_facts GROUP BY life HAVING count(*) > 1
-            ) AS several USING (life)
-        ) AS facts ON paid.life = facts.life AND paid.paid_at >= facts.since
-    ), constant AS (
-        SELECT life, any_value(period_days) AS constant_period
-        FROM plan_facts GROUP BY life HAVING count(*) = 1
+        JOIN (
+            SELECT life, period_days, since,
+                   lead(since, 1, 'infinity') OVER (PARTITION BY life ORDER BY since) AS until
+            FROM plan_facts
+        ) AS plans ON plans.life = paid.life AND paid_at >= since AND paid_at < until
     ), spaced AS (
         SELECT place, paid_day - lag(paid_day) OVER (PARTITION BY life ORDER BY paid_at) AS gap
-        FROM paid ANTI JOIN constant USING (life)
-        WHERE coalesce(charged_period, present_period) IS NULL
+        FROM paid WHERE coalesce(charged_period, present_period) IS NULL
     ), dated AS (
         SELECT paid.*, coalesce(next_day - paid_day, gap) AS days,
-               coalesce(planned_period, constant_period, charged_period, present_period,
-                        {_GUESSED}) AS period_days
+               coalesce(planned_period, charged_period, present_period, {_GUESSED})
+                   AS period_days
         FROM paid
-        LEFT JOIN switched USING (place)
-        LEFT JOIN constant USING (life)
+        LEFT JOIN planned USING (place)
         LEFT JOIN spaced USING (place)
     ), firsts AS (
         SELECT life, min(paid_day) AS first_paid_day, max(paid_at) AS last_paid_at

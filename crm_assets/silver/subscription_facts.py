@@ -81,8 +81,8 @@ _FACTS = f"""
         FROM charges LEFT JOIN (FROM approvals WHERE kind = 'PURCHASE_APPROVED')
             USING (transaction)
         UNION ALL BY NAME
-        SELECT life, refunded_at AS occurred_at, refunded_at::DATE AS day, {REFUNDED} AS kind,
-               charge,
+        SELECT life, greatest(refunded_at, paid_at) AS occurred_at, occurred_at::DATE AS day,
+               {REFUNDED} AS kind, charge,
                CASE WHEN is_first THEN 'CANCELLED' END AS status,
                CASE reversal_kind WHEN 'chargeback' THEN 'chargeback' ELSE 'reembolso' END
                    AS reason, event_id, is_first

@@ -114,7 +114,8 @@ _FIGURES = (
     "mrr_net_home",
 )
 _CHANGES = " OR ".join(f"{name} IS DISTINCT FROM lag({name}) OVER life" for name in _FIGURES)
-# Neighbours whose figures are the same are one stretch.
+# Neighbours whose figures are the same are one stretch. What was bought and lost on one day, with
+# nothing before it, is a stretch without a day: new and churn of that day (rules 6.2).
 _PERIODS = f"""
     WITH followed AS (
         SELECT *, lead(ends_by) OVER (PARTITION BY life ORDER BY place) AS next_ends_by
@@ -122,12 +123,17 @@ _PERIODS = f"""
     ), stretches AS (
         SELECT *, day AS from_day, least(next_day, good_until) AS to_day,
                CASE WHEN is_trial THEN 'trial' WHEN is_cancelled THEN 'cancelled'
-                    ELSE 'active' END AS state
+                    ELSE 'active' END AS state, false AS is_brief
         FROM followed WHERE NOT is_lost AND due_day IS NOT NULL
         UNION ALL
-        SELECT *, greatest(day, good_until), least(next_day, counts_until), 'delayed'
+        SELECT *, greatest(day, good_until), least(next_day, counts_until), 'delayed', false
         FROM followed
         WHERE NOT is_lost AND NOT is_cancelled AND NOT is_trial AND due_day IS NOT NULL
+        UNION ALL
+        SELECT *, day, day, CASE WHEN is_cancelled THEN 'cancelled' ELSE 'active' END, true
+        FROM followed
+        WHERE NOT is_trial AND paid_day = day AND due_day IS NOT NULL
+          AND (is_lost OR counts_until <= day)
     ), valued AS (
         SELECT life, from_day, to_day, state, NOT is_cancelled AS is_committed, currency,
                mrr_gross, mrr_net, mrr_gross_home, mrr_net_home,
@@ -135,7 +141,10 @@ _PERIODS = f"""
         FROM stretches
         JOIN (SELECT charge, currency, mrr_gross, mrr_net, mrr_gross_home, mrr_net_home
               FROM charges) USING (charge)
-        WHERE from_day < to_day AND from_day <= $today
+        WHERE (from_day < to_day OR is_brief) AND from_day <= $today
+        WINDOW life AS (PARTITION BY life ORDER BY from_day)
+        QUALIFY NOT is_brief
+             OR coalesce(lag(to_day) OVER life < from_day OR lag(state) OVER life = 'trial', true)
     ), told AS (
         SELECT *, {_CHANGES} OR lag(to_day) OVER life IS DISTINCT FROM from_day AS begins,
                lag(to_day) OVER life AS end_before, lag(ends_by) OVER life AS ends_by_before,

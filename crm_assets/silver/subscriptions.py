@@ -17,6 +17,7 @@ from crm_assets.plots import stacked_bars
 from crm_assets.silver.subscription_facts import gather_facts
 from crm_assets.silver.subscription_rules import write_subscriptions
 from crm_assets.steps import Metadata, Reconciliation, Site, Table, table_step
+from crm_assets.words import AT_RISK
 from crm_resources.warehouse import Transaction
 
 _READS = (
@@ -43,7 +44,8 @@ PERIODS = Table(
     "silver.subscription_periods",
     SubscriptionPeriods,
     "Em que dias cada assinatura conta na receita recorrente, e com que valor por mês. Só fatos "
-    "com data entram: um dia passado só muda se um fato chegou atrasado.",
+    "com data entram: um dia passado só muda se um fato chegou atrasado. A que começou e acabou no "
+    "mesmo dia não conta em dia nenhum, mas é nova e perdida nele.",
     reads=_READS,
 )
 READINGS = Table(
@@ -147,7 +149,8 @@ def _no_overlap(tx: Transaction) -> Verdict:
         SELECT count(*) FROM (
             SELECT *, lead(from_day) OVER life AS next_day FROM silver.subscription_periods
             WINDOW life AS (PARTITION BY subscriber_code ORDER BY from_day)
-        ) WHERE from_day >= to_day OR coalesce(to_day > next_day, next_day IS NOT NULL)
+        ) WHERE from_day > to_day OR from_day = to_day AND ended_by IS NULL
+             OR coalesce(to_day > next_day, next_day IS NOT NULL)
         """
     )
     return Verdict("periodos_sem_sobreposicao", broken == 0, {"períodos errados": broken})
@@ -170,9 +173,9 @@ _WORTH = """
     FROM silver.subscription_periods WHERE to_day IS NULL AND mrr_gross > 0
     GROUP BY ALL ORDER BY ALL
 """
-_WEEKS = """
+_WEEKS = f"""
     SELECT week, count(*) FILTER (state = 'active') AS ativas,
-           count(*) FILTER (state IN ('delayed', 'cancelled')) AS "em risco",
+           count(*) FILTER (state IN ('delayed', 'cancelled')) AS "{AT_RISK}",
            count(*) FILTER (state = 'trial') AS "em trial"
     FROM (SELECT $today::DATE - 7 * ago::INTEGER AS week FROM range(30) AS weeks(ago))
     LEFT JOIN silver.subscription_periods

@@ -1,7 +1,7 @@
 """Cancelling and reactivating in the sandbox's account (hotmart.md 5.5, 5.6).
 
-A cancelled subscription is that at once. A reactivated one stays as it was until its subscriber
-accepts, which here is `accept`.
+A cancelled subscription is that from when it was asked for. A reactivated one stays as it was
+until its subscriber accepts, which here is `accept`.
 """
 
 from __future__ import annotations
@@ -112,13 +112,13 @@ def _done(data: SandboxData, verb: str, code: str, item: Item) -> Item:
     period = item["plan"]["recurrency_period"]
     if verb == REACTIVATE:
         return common | {"interval_between_charges": period}
-    ended = {"status": "CANCELLED_BY_SELLER", "end_accession_date": data.now_ms}
+    ended = {"status": "CANCELLED_BY_SELLER", "end_accession_date": data.asked_ms}
     data.change(code, ended)
     unit, number = _INTERVALS[period]
     return common | {
         "current_recurrence": 1,
         "date_last_recurrence": created_at,
-        "date_next_charge": _written(item.get("date_next_charge") or data.now_ms),
+        "date_next_charge": _written(item.get("date_next_charge") or data.asked_ms),
         "due_day": 1,
         "interval_type_between_charges": unit,
         "interval_between_charges": number,

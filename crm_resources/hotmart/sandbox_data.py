@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
-from datetime import datetime
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import lru_cache, partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -23,12 +23,18 @@ class SandboxData:
 
     Args:
         sales: in any order.
-        now_ms: the account's clock, epoch milliseconds; the last order date when absent.
+        now_ms: as of when the account is, epoch milliseconds; the last order date when absent.
+        clock: when something is asked of it, aware; always `now_ms` when absent.
     """
 
-    def __init__(self, sales: Iterable[Sale], now_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        sales: Iterable[Sale],
+        now_ms: int | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
         self._sales = sorted(sales, key=attrgetter("ordered_at"))
-        self._now_ms = now_ms
+        self._now_ms, self._clock = now_ms, clock
         self._changes: dict[str, Item] = {}
         self.find = lru_cache(maxsize=32)(self._find)
         self.subscriptions = lru_cache(maxsize=4)(self._subscriptions)
@@ -48,22 +54,34 @@ class SandboxData:
         return cls(generator.sales(transactions), last * 1000)
 
     @classmethod
-    def load(cls, path: Path) -> SandboxData:
+    def load(cls, path: Path, clock: Callable[[], datetime] | None = None) -> SandboxData:
         """Read hand-written sales; `sandbox_records` gives the format.
+
+        Args:
+            path: the file.
+            clock: the time, aware, where the file has no clock of its own; the machine's if absent.
 
         Raises:
             SandboxDataError: the file is not that; one sentence with the sale's place.
         """
-        return cls(*read_file(path))
+        sales, now, latest = read_file(path)
+        if now is not None:
+            return cls(sales, now)
+        return cls(sales, latest, clock or partial(datetime.now, UTC))
 
     def __len__(self) -> int:
         return len(self._sales)
 
     @property
     def now_ms(self) -> int:
-        """What time it is for the account, epoch milliseconds."""
+        """As of when the account is, epoch milliseconds."""
         last = self._sales[-1].ordered_at if self._sales else 0
         return last if self._now_ms is None else self._now_ms
+
+    @property
+    def asked_ms(self) -> int:
+        """When something that is asked for now happens, epoch milliseconds."""
+        return self.now_ms if self._clock is None else int(self._clock().timestamp() * 1000)
 
     def insert(self, sale: Sale) -> None:
         """Add one sale: what a page token points at moves by one row."""

@@ -11,7 +11,8 @@ Each sale is an item of `sales/history` as the API gives it, with the `users` li
 transaction's `sales/users` item; dates are epoch milliseconds. Everything else is derived from
 that. What may be left out, and says what cannot be derived:
 
-- `now`: the account's clock; the last order or approval when absent.
+- `now`: the account's clock, which stands still. When absent, the account is as of its last order
+  or approval, and what is asked of it happens when it is asked.
 - `subscription`: fields of the `subscriptions` item that its charges so far give, the last charge
   having the last word. `subscription_id` says which sales are one subscription (else: one buyer
   and product); `status` and `end_accession_date` that it was cancelled; `plan` how often it is
@@ -174,8 +175,8 @@ class _Record(BaseModel):
     price_details: dict[str, Any] = {}
 
 
-def read_file(path: Path) -> tuple[list[Sale], int | None]:
-    """The sales of a hand-written file, and what time it is for them, None without sales.
+def read_file(path: Path) -> tuple[list[Sale], int | None, int | None]:
+    """The sales of a hand-written file, its clock, and its last order or approval; None if absent.
 
     Raises:
         SandboxDataError: the file is not of the module's format.
@@ -206,4 +207,4 @@ def read_file(path: Path) -> tuple[list[Sale], int | None]:
         seen.add(checked.purchase.transaction)
         sales.append(sale_of(record))
         instants += [checked.purchase.order_date, checked.purchase.approved_date or 0]
-    return sales, now or max(instants, default=None)
+    return sales, now, max(instants, default=None)

@@ -213,7 +213,8 @@ def _common(
     plan, offer = item["plan"], chain[-1].purchase.get("offer") or {}
     trial: Item = {"trial": item["trial"]}
     if item["trial"] and "trial_period" in given:
-        trial |= {"trial_period": given["trial_period"], "trial_end": chain[0].ordered_at}
+        days = given["trial_period"]
+        trial |= {"trial_period": days, "trial_end": item["accession_date"] + days * _DAY}
     cancelled = {"cancellation_date": item.get("end_accession_date")}
     next_charge = {"date_next_charge": item.get("date_next_charge")}
     return {

@@ -3,7 +3,7 @@
 Nothing here imports Dagster but `resource`, so that the web app starts fast.
 """
 
-from crm_resources.ops.inbox import Outcome
+from crm_resources.ops.inbox import ENDED, Outcome
 from crm_resources.ops.store import (
     BadRecordError,
     NewerStoreError,
@@ -23,6 +23,7 @@ from crm_resources.ops.tables import (
 )
 
 __all__ = [
+    "ENDED",
     "Action",
     "BadRecordError",
     "Delivery",

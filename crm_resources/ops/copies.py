@@ -115,9 +115,9 @@ class CopyStore(Database):
                         _adapted(name, {**row, "tenant": self.tenant}, taken_at, renamed)
                         for row in batch
                     ]
-                    new = self._missing(target, table, rows)
-                    if new:
-                        new = self._numbered(target, table, shield(name, new), renamed[name])
+                    missing = self._missing(target, table, rows)
+                    if missing and (new := shield(name, missing)):
+                        new = self._numbered(target, table, new, renamed[name])
                         target.execute(table.insert(), new)
                         added[name] += len(new)
                     if name == "actions" and renamed[name]:

@@ -41,7 +41,9 @@ MAX_ADDRESSES = 1000
 OTHERS = "outros"
 """Stands for every address beyond the ones that are told apart."""
 
-_ENDED: tuple[EventState, ...] = ("processed", "ignored")
+ENDED: tuple[EventState, ...] = ("processed", "ignored")
+"""States of events that are never tried again; only these leave the inbox."""
+
 _WAITING: tuple[EventState, ...] = ("pending", "failed")
 _NAMES = tuple(field.name for field in fields(InboxEvent) if field.name != "id")
 _ANEW = {"state": "pending", "attempts": 0, "next_at": None, "processed_at": None, "error": None}
@@ -216,6 +218,19 @@ class InboxStore(Database):
             rows = connection.execute(query.group_by(inbox.kind, inbox.state)).all()
         return {(kind, state): count for kind, state, count in rows}
 
+    def states_of(self, ids: Sequence[int], kind: str | None = None) -> dict[int, EventState]:
+        """Return the state of each of these events that there is.
+
+        Args:
+            ids: numbers of events, or of none.
+            kind: only events of this kind.
+        """
+        inbox = tables.inbox.c
+        query = select(inbox.id, inbox.state).where(inbox.tenant == self.tenant, inbox.id.in_(ids))
+        if kind is not None:
+            query = query.where(inbox.kind == kind)
+        return {row["id"]: row["state"] for row in self._read(query)}
+
     def retry_events(self, ids: Sequence[int] | None = None, kind: str | None = None) -> int:
         """Make failed and dead events pending again and return how many there were.
 
@@ -264,7 +279,7 @@ class InboxStore(Database):
             select(*columns_of(tables.inbox))
             .where(
                 inbox.tenant == self.tenant,
-                _is_one_of(_ENDED),
+                _is_one_of(ENDED),
                 inbox.received_at < instant,
             )
             .order_by(inbox.id)
@@ -278,7 +293,7 @@ class InboxStore(Database):
             return 0
         inbox = tables.inbox.c
         statement = delete(tables.inbox).where(
-            inbox.tenant == self.tenant, _is_one_of(_ENDED), inbox.id == bindparam("of_id")
+            inbox.tenant == self.tenant, _is_one_of(ENDED), inbox.id == bindparam("of_id")
         )
         rows = [{"of_id": each} for each in ids]
         with self._write() as connection:

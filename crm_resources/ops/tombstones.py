@@ -1,14 +1,15 @@
 """The part of the operations store that knows who was erased, and rewrites what speaks of them.
 
 A tombstone is an opaque tag: what it is over, and the key that made it, are known elsewhere. The
-tables of the store are only ever added to, except here: an erasure is the one rewrite.
+tables of the store are only ever added to, except here: an erasure is the one rewrite, and whoever
+is readmitted has tombstones no more.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Text, cast, false, or_, select, update
+from sqlalchemy import Text, cast, delete, false, or_, select, update
 
 from crm_resources.ops import tables
 from crm_resources.ops.database import Database, columns_of
@@ -58,6 +59,32 @@ class TombstoneStore(Database):
         tombstones = tables.tombstones.c
         query = select(tombstones.tag, tombstones.kind).where(tombstones.tenant == self.tenant)
         return {row["tag"]: row["kind"] for row in self._read(query)}
+
+    def tombstones_beside(self, tags: Sequence[str]) -> list[Row]:
+        """Return every tombstone that was written at the moment of one of some tags.
+
+        Returns:
+            `tag`, `kind` and `at`, in the order of writing; none without one of the tags.
+        """
+        tombstones = tables.tombstones.c
+        mine = tombstones.tenant == self.tenant
+        moments = select(tombstones.at).where(mine, tombstones.tag.in_(tags))
+        query = (
+            select(tombstones.tag, tombstones.kind, tombstones.at)
+            .where(mine, tombstones.at.in_(moments))
+            .order_by(tombstones.id)
+        )
+        return [dict(row) for row in self._read(query)]
+
+    def lift_tombstones(self, tags: Sequence[str]) -> int:
+        """Remove tombstones, in one transaction, and return how many stood."""
+        tombstones = tables.tombstones.c
+        statement = delete(tables.tombstones).where(
+            tombstones.tenant == self.tenant, tombstones.tag.in_(tags)
+        )
+        with self._write() as connection:
+            options = {"preserve_rowcount": True}
+            return connection.execute(statement, execution_options=options).rowcount
 
     def last_tombstone_id(self) -> int:
         """Return the id of the newest tombstone, 0 without any."""

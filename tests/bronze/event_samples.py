@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -11,9 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from crm_assets.bronze.event_bodies import read_body
+from crm_assets.bronze.event_bodies import items_of, read_body
 from crm_assets.bronze.hotmart_event_rows import rows_sql
-from crm_assets.bronze.hotmart_events import _ITEMS
 from crm_assets.checks.contract import check_frame
 from crm_assets.checks.events import HotmartEvents
 from crm_resources.ops import InboxEvent
@@ -157,6 +157,17 @@ def posted(value: object, number: int = 1, **more: Any) -> InboxEvent:
     return InboxEvent(**{**known, **more})
 
 
+def with_value(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A body with something else at a place."""
+    changed = copy.deepcopy(value)
+    *parents, last = path
+    place = changed
+    for name in parents:
+        place = place[name]
+    place[last] = new
+    return changed
+
+
 def form() -> InboxEvent:
     """The recorded form post of version 1."""
     text = (FOLDER / "v1_approved.form").read_text(encoding="utf-8")
@@ -164,27 +175,15 @@ def form() -> InboxEvent:
 
 
 def typed(tx: Transaction, events: Iterable[InboxEvent]) -> list[dict[str, Any]]:
-    """The bronze rows of bodies that can be read, which keep the table's contract."""
-    bodies = [read_body(event) for event in events]
-    items = pl.DataFrame(
-        [
-            {
-                "event_id": read.event.event_key,
-                "event": read.name,
-                "kind": read.kind,
-                "version": read.version,
-                "event_at": read.event.event_at,
-                "received_at": read.event.received_at,
-                "inbox_id": read.event.id,
-                "raw": read.raw,
-            }
-            for read in bodies
-            if read.failure is None
-        ],
-        schema=_ITEMS,
-    )
-    rows = tx.read(rows_sql(), items=items).with_columns(
+    """The bronze rows of bodies that can be read, which keep the contract, with their `unread`."""
+    read = tx.read(rows_sql(), items=items_of(map(read_body, events)))
+    rows = read.drop("unread").with_columns(
         **{name: pl.lit(value) for name, value in STAMPS.items()}
     )
     assert check_frame(rows, HotmartEvents).passed
-    return rows.to_dicts()
+    return rows.with_columns(read["unread"]).to_dicts()
+
+
+def told(row: dict[str, Any]) -> set[tuple[str, str, str]]:
+    """Field, reason and text of what a row has not although its body has it."""
+    return {(each["field"], each["reason"], each["raw"]) for each in row["unread"]}

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from event_samples import body, form, posted
+from event_samples import body, form, posted, with_value
 from lake import site as site_of
 
 from crm_assets.bronze import hotmart_events
-from crm_assets.bronze.event_bodies import NOVELTY
+from crm_assets.bronze.event_bodies import AHEAD_OF_TIME, NOVELTY
 from crm_assets.bronze.hotmart_event_rows import KINDS
 from crm_assets.bronze.hotmart_events import SOURCE, _Ingest
 from crm_assets.plan import Landed, plan_events
@@ -122,6 +122,36 @@ def test_what_says_nothing_is_ignored_kept_and_told(place: Place):
     assert {state for state, *_ in place.states().values()} == {"ignored"}
     (incident,) = place.ops.open_incidents()
     assert (incident.kind, incident.detail) == (NOVELTY, "evento PURCHASE_TIPPED.")
+
+
+def test_what_is_not_read_of_an_event_is_told_once_and_one_of_the_future_is_set_aside(place: Place):
+    sold = body("PURCHASE_APPROVED")
+    priced = with_value(sold, ("data", "purchase", "price", "value"), "caro")
+    ahead = int((NOW + timedelta(days=2)).timestamp() * 1000)
+    place.receive(keyed(priced, "a"), keyed({**sold, "creation_date": ahead}, "z"))
+    told = place.run()
+    assert (told["processados"], told["ignorados"], told["rejeitados"]) == (1, 1, 2)
+    assert place.states()["a"] == ("processed", 1, None)
+    assert place.states()["z"] == ("ignored", 1, AHEAD_OF_TIME)
+    place.receive(keyed(priced, "b"))
+    place.run()
+    assert place.ops.loads(SOURCE)[0].rejected == 3
+    place.ops.replay("hotmart", NOW - timedelta(days=1), NOW + timedelta(days=1))
+    place.run()
+    a, z, b = place.rows("FROM bronze.hotmart_events ORDER BY inbox_id")
+    assert [row["kind"] for row in (a, z, b)] == ["PURCHASE_APPROVED", None, "PURCHASE_APPROVED"]
+    assert [row["price_value"] for row in (a, b)] == [None, None]
+    assert json.loads(z["raw"])["creation_date"] == ahead
+    rejects = place.rows("FROM bronze.rejects ORDER BY place")
+    assert [
+        tuple(row[name] for name in ("place", "field", "reason", "raw")) for row in rejects
+    ] == [
+        ("a", "price_value", "valor_ilegivel", "caro"),
+        ("b", "price_value", "valor_ilegivel", "caro"),
+        ("z", "creation_date", "data_no_futuro", str(ahead)),
+    ]
+    (load,) = place.ops.loads(SOURCE)
+    assert (load.rows, load.rejected) == (3, 3)
 
 
 @pytest.mark.slow

@@ -11,34 +11,45 @@ WHY = ("--reason", "senha repassada", "--by", "rita")
 
 @pytest.fixture
 def subscribed(ran):
-    """Customer and product of the sample's subscription."""
+    """Code and customer of a running subscription of the sample."""
     said = ran("subscriptions", "list")
     assert said.code == 0, said.err
-    code, customer = re.search(r"(\w{8})\s+(cus_[0-9a-f]{32})", said.out).groups()
+    code, customer = re.search(
+        r"(\w{8})\s+(cus_[0-9a-f]{32}).*: ativa, segmento ativa", said.out
+    ).groups()
     return code, customer
 
 
 def product_of(ran, customer):
     listed = ran("access", "list", customer)
-    return re.search(r"produto (\S+): sem acesso → liberado", listed.out)[1]
+    return re.search(r"\((\w+)\), liberado", listed.out)[1]
 
 
 def test_subscriptions_are_listed_with_their_history(ran, subscribed):
     code, customer = subscribed
     said = ran("subscriptions", "list", customer)
-    assert "1 de 1 assinaturas." in said.out
-    assert f"{code}: ACTIVE (pagamento)" in said.out
-    assert "0 de 0 assinaturas." in ran("subscriptions", "list", "--at-risk").out
+    assert re.search(r"\b(\d+) de \1 assinaturas?\.", said.out)
+    assert ": ativa, segmento ativa, paga até" in said.out
+    assert f"{code}: ativa (pagamento)" in said.out
     assert "0 de 0 assinaturas." in ran("subscriptions", "list", "--product", "nenhum").out
-    assert "1 de 1 assinaturas." in ran("subscriptions", "list", "--segment", "ativa").out
+    running = ran("subscriptions", "list", "--status", "ACTIVE").out
+    assert f"{code} {customer}" in running
+    assert ran("subscriptions", "list", "--status", "Ativa").out == running
+    late = ran("subscriptions", "list", "--segment", "em risco").out
+    assert ran("subscriptions", "list", "--segment", "em_risco").out == late
+    assert code not in late + ran("subscriptions", "list", "--status", "cancelada").out
+    assert code not in ran("subscriptions", "list", "--at-risk").out
     refused = ran("subscriptions", "list", "--segment", "qualquer")
     assert refused.code == 2
-    assert "--segment precisa ser" in refused.err
+    assert "--segment aceita ativa, trial, em risco, cancelada, outra, não 'qualquer'" in (
+        refused.err
+    )
 
 
 def test_access_is_listed(ran):
     said = ran("access", "list", "--status", "ended")
     assert (said.code, said.err) == (0, "")
+    assert ran("access", "list", "--status", "encerrado").out == said.out
     assert "o pagamento foi devolvido" in said.out
     assert re.search(r"(\d+) de \1 acessos\.", said.out)
     assert re.search(r"2 de \d+ acessos\.", ran("access", "list", "--limit", "2").out)
@@ -63,14 +74,21 @@ def test_what_makes_no_sense_is_refused(ran, subscribed):
     _, customer = subscribed
     product = product_of(ran, customer)
     none = ran("access", "block", customer, "--product", "nenhum", *WHY)
-    assert (none.code, none.err) == (
-        1,
-        "Este cliente não tem acesso ao produto nenhum: não há o que bloquear.\n",
+    assert none.code == 1
+    assert none.err.startswith("Não existe o produto nenhum; existem: ")
+    assert f"{product} (" in none.err
+    assert "`crm access list CLIENTE` mostra os de uma pessoa." in none.err
+    held = ran("access", "list", customer).out
+    known = re.findall(r"\((\w+)\), ", ran("access", "list").out)
+    other = next(one for one in known if f"({one})" not in held)
+    unsold = ran("access", "block", customer, "--product", other, *WHY)
+    assert unsold.err == (
+        f"Este cliente não tem acesso ao produto {other}: não há o que bloquear.\n"
     )
     idle = ran("access", "release", customer, "--product", product, *WHY)
     assert idle.code == 1
     assert "diga até quando com --until" in idle.err
     past = ran("access", "release", customer, "--product", product, *WHY, "--until", "2026-03-14")
     assert past.code == 2
-    given = ran("access", "release", customer, "--product", "x", *WHY, "--until", "2026-03-20")
-    assert "dar acesso até 20/03/2026: produto x, hoje sem acesso." in given.out
+    given = ran("access", "release", customer, "--product", other, *WHY, "--until", "2026-03-20")
+    assert f"dar acesso até 20/03/2026: produto {other}, hoje sem acesso." in given.out

@@ -28,7 +28,7 @@ def test_a_dry_run_of_an_import_counts_and_writes_nothing(ran, tmp_path, tree):
     assert said.code == 0
     assert said.out.strip() == (
         "lista [março].csv: 3 linhas: 1 de pessoas novas, 1 de clientes que já existem, "
-        "1 sem e-mail nem telefone, 1 células rejeitadas"
+        "1 sem e-mail nem telefone, 1 célula rejeitada"
     )
     assert tree(ran.home) == before
 
@@ -65,11 +65,11 @@ def test_an_import_is_followed_by_refine(ran, tmp_path):
     said = ran("import", "manychat", file)
     assert (said.code, said.err) == (0, "")
     assert (
-        "arquivo novos.csv: importado: 3 linhas, 1 células não lidas; "
-        "1 pessoas novas, 1 já conhecidas, 1 sem e-mail nem telefone"
+        "arquivo novos.csv: importado: 3 linhas, 1 célula não lida; "
+        "1 pessoa nova, 1 já conhecida, 1 sem e-mail nem telefone"
     ) in said.out
     assert "bronze.manychat_contacts 3" in said.out
-    assert "Clientes: 35" in said.out
+    assert "Clientes: 51" in said.out
     assert "✓ hotmart" not in said.out
     assert file.exists()
     again = ran("import", "manychat", file)
@@ -311,7 +311,7 @@ def test_a_batch_file_and_a_day_without_batch(ran):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["audience", "nada"], "não existe o público 'nada'; existem: ilpi, estetica"),
+        (["audience", "nada"], "Não existe o público 'nada'; existem: ilpi, estetica"),
         (["audience", "ilpi", "--format", "pdf"], "--format precisa ser csv, excel-csv, xlsx"),
         (["remarketing", "--day", "ontem"], "--day precisa ser uma data AAAA-MM-DD"),
     ],

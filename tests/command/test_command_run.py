@@ -19,6 +19,7 @@ from crm_resources.hotmart import SALES_USERS
 from crm_resources.hotmart.sandbox import Faults
 from crm_resources.hotmart.sandbox_faults import Problem
 from crm_resources.locks import hold
+from crm_resources.ops import OpsStore
 
 
 @contextmanager
@@ -50,10 +51,10 @@ def test_a_run_tells_what_it_did_quietly_and_ends_with_0(ran):
         "✓ hotmart 2025-12-01 a 2026-03-01 (4)",
         "✓ manychat nada novo",
         "✓ refine",
-        "Clientes: 34 (14 compraram, 11 em mais de uma fonte",
+        "Clientes: 50 (27 compraram, 11 em mais de uma fonte",
         "Público Gestão de ILPI: ",
         "Público Estética: ",
-        "Lote de 15/03/2026: 19 entregue",
+        "Lote de 15/03/2026: 19 entregues",
         "manychat data_ilegivel: 1",
     ):
         assert line in said.out
@@ -107,7 +108,7 @@ def test_an_unknown_stage_is_wrong_use(crm, only):
 def test_an_unknown_tenant_is_wrong_use(crm):
     said = crm("run", "--tenant", "acme")
     assert said.code == 2
-    assert "não existe a empresa 'acme'" in said.err
+    assert said.err == ("Não existe a empresa 'acme'; existem: default; veja `crm run --help`.\n")
 
 
 @pytest.mark.parametrize("command", [["run"], ["status"], ["doctor"], ["export", "audience", "x"]])
@@ -262,7 +263,8 @@ def test_a_second_run_at_once_is_refused_with_the_holder_named_or_waits(ran):
     with held(ran.store / "run.lock") as released:
         said = ran("run", "--only", "manychat")
         assert said.code == 1
-        assert "run.lock está em uso por «crm run» (processo" in said.err
+        assert "estão em uso por «crm run» (processo" in said.err
+        assert "espere terminar, ou diga com --wait quantos segundos esperar.\n" in said.err
         assert "em andamento: «crm run»" in ran("status").out
         threading.Timer(0.5, released.set).start()
         assert ran("run", "--only", "manychat", "--wait", "30").code == 0
@@ -274,7 +276,7 @@ def test_a_tenant_that_fails_does_not_stop_the_next(crm, tmp_path):
     with held(crm.store / "run.lock"):
         said = crm("run", "--only", "manychat", CRM_TENANTS=str(file))
     assert said.code == 1
-    assert "run.lock está em uso" in said.err
+    assert "estão em uso por" in said.err
     assert "Acme [SA] (acme, prd)" in said.out
     assert said.out.count("✓ manychat nada novo") == 1
 
@@ -300,6 +302,18 @@ def test_elsewhere_nothing_waits(ran, monkeypatch, environment):
     assert ran("run", "--only", "actions", ENVIRONMENT=environment).code == 0
 
 
+@pytest.mark.parametrize("command", [("run", "--only", "refine"), ("import", "rejects")])
+def test_a_warehouse_that_cannot_be_read_is_one_sentence(crm, command):
+    crm.store.mkdir(parents=True)
+    (crm.store / "ops.sqlite").touch()
+    (crm.store / "warehouse.duckdb").write_bytes(b"estragado" * 2000)
+    said = crm(*command)
+    assert said.code == 1
+    (sentence,) = said.err.splitlines()
+    assert sentence.startswith("O banco não pôde ser lido nem gravado (IO Error: ")
+    assert sentence.endswith("se o arquivo se estragou, tire-o do lugar e rode `crm restore`.")
+
+
 def test_status_before_the_first_round_says_what_to_do(crm):
     said = crm("status")
     assert said.code == 0
@@ -311,8 +325,21 @@ def test_status_shows_ages_and_the_batch(ran):
     said = ran("status", CRM_NOW="2026-03-18T10:00:00-03:00")
     assert said.code == 0
     assert "hotmart_transactions 15/03/2026 09:00 3 dias" in " ".join(said.out.split())
-    assert "Clientes: 34" in said.out
+    assert "Clientes: 50" in said.out
     assert "Lote de 18/03/2026: ninguém" in said.out
+
+
+def test_a_notice_is_no_failure(ran):
+    ops = OpsStore(ran.store / "ops.sqlite", "default")
+    at = datetime.fromisoformat(ran.environ["CRM_NOW"])
+    for kind, detail in (("event_novelty", "evento NOVO."), ("churn_high", "foi de 12,0 %.")):
+        ops.open_incident(kind, "x", detail, at)
+    ops.open_incident("run_failed", "y", "sem rede.", at)
+    said = ran("status")
+    assert said.code == 0
+    assert "aviso o programa não conhece nomes que a Hotmart manda: evento NOVO. (desde" in said.out
+    assert "aviso x: foi de 12,0 %. (desde" in said.out
+    assert "falhou y: sem rede. (desde" in said.out
 
 
 @pytest.fixture
@@ -331,13 +358,13 @@ def test_the_demo_can_be_run_again_and_leaves_nothing_elsewhere(crm, checkout):
     elsewhere = {"CRM_OPS_URL": f"sqlite:///{checkout}/outra.sqlite", "SCHEDULE_TIME": "99:99"}
     first = crm("demo", **elsewhere)
     assert (first.code, first.err) == (0, "")
-    assert "bronze.hotmart_transactions 29" in first.out
+    assert "bronze.hotmart_transactions 73" in first.out
     assert "crm export audience ilpi --format excel-csv" in first.out
     second = crm("demo", **elsewhere)
     assert (second.code, second.err) == (0, "")
     assert "arquivo contatos_api.csv: conteúdo já importado" in second.out
-    assert "Clientes: 35" in first.out
-    assert "Clientes: 35" in second.out
+    assert "Clientes: 51" in first.out
+    assert "Clientes: 51" in second.out
     assert {path.name for path in checkout.iterdir()} == {"data", "dagster.yaml"}
     assert {path.name for path in (checkout / "data").iterdir()} == {"sample", "demo"}
     assert not crm.home.exists()

@@ -66,11 +66,31 @@ def test_the_list_tells_states_attempts_times_and_reasons(crm, inbox):
 
 def test_retry_of_one_and_of_all(crm, inbox):
     assert crm("events", "retry").code == crm("events", "retry", "1", "--all").code == 2
-    assert "1 eventos voltaram à fila" in crm("events", "retry", "2", "3").out
+    said = crm("events", "retry", "2", "3", "4")
+    assert "1 evento voltou à fila" in said.out
+    assert "Não falharam e ficaram como estavam: 3 (ignorado), 4 (pendente).\n" in said.out
     assert inbox.event_counts()["hotmart", "pending"] == 2
-    assert "1 eventos voltaram à fila" in crm("events", "retry", "--all").out
-    said = crm("events", "retry", "--all")
-    assert (said.code, said.err) == (1, "Nenhum destes eventos falhou: nada a tentar de novo.\n")
+    assert "1 evento voltou à fila" in crm("events", "retry", "--all").out
+    for nothing in (["--all"], ["3"]):
+        said = crm("events", "retry", *nothing)
+        assert said.err == "Nenhum destes eventos falhou: nada a tentar de novo.\n"
+        assert (said.code, said.out) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "refusal"),
+    [
+        (["2", "99"], "Não há o evento 99: nada voltou à fila."),
+        (["99", "2", "98"], "Não há os eventos 99, 98: nada voltou à fila."),
+        (["2", "9" * 30], f"Não há o evento {'9' * 30}: nada voltou à fila."),
+        (["2", "--kind", "manychat"], "Não há o evento de manychat 2: nada voltou à fila."),
+    ],
+)
+def test_an_event_that_is_not_there_is_named_and_nothing_is_done(crm, inbox, asked, refusal):
+    before = inbox.event_counts()
+    said = crm("events", "retry", *asked)
+    assert (said.code, said.out, said.err) == (1, "", f"{refusal}\n")
+    assert inbox.event_counts() == before
 
 
 def test_a_replay_is_rehearsed(crm, inbox):

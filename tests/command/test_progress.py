@@ -57,7 +57,7 @@ def test_a_bar_counts_what_lands_on_a_terminal(tmp_path):
         progress.told("refine", None)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
     assert f"0 de {total} partes" in text
-    assert f"2 de {total} partes 500 linhas" in text
+    assert f"2 de {total} partes linhas: 500" in text
     assert "faltam" in text
 
 

@@ -1,108 +1,18 @@
-"""Levels, movements and churn of subscriptions: what holds of any history (rules 6.1 to 6.3)."""
+"""Levels, movements and churn of subscriptions, case by case, and what the step tells of them."""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from lake import cus, local, random_cases
-from metric_samples import ZERO, Metrics, money, stretch
+from lake import cus, local
+from metric_samples import Metrics, money, stretch
 
 from crm_assets.gold import metrics
+from crm_assets.words import AT_RISK
 
 pytestmark = pytest.mark.slow
-
-START = date(2026, 1, 1)
-DAYS = 60
-TODAY = "03-01"
-
-
-@st.composite
-def histories(draw):
-    """Stretches of a few subscriptions of fewer customers, in two currencies, with gaps."""
-    stretches = []
-    for number in range(draw(st.integers(0, 4))):
-        currency = draw(st.sampled_from(["BRL", "USD", None]))
-        owner = draw(st.sampled_from([1, 1, 2, None]))
-        at = draw(st.integers(0, 30))
-        for _ in range(draw(st.integers(1, 4))):
-            length = draw(st.integers(1, 25))
-            is_last = draw(st.booleans())
-            home = {"BRL": 1, "USD": draw(st.sampled_from(["5", "5.37", None])), None: None}
-            stretches.append(
-                stretch(
-                    number,
-                    (START + timedelta(at)).isoformat(),
-                    None if is_last else (START + timedelta(at + length)).isoformat(),
-                    draw(st.sampled_from([0, "33.33", 50, 97])),
-                    net=draw(st.sampled_from([0, 30, "41.5"])),
-                    state=draw(st.sampled_from(["trial", "active", "delayed", "cancelled"])),
-                    currency=currency,
-                    home=home[currency],
-                    customer_id=cus(owner) if owner else None,
-                    ended_by=draw(st.sampled_from([None, "cancelled", "fim_de_ciclo"])),
-                )
-            )
-            if is_last:
-                break
-            at += length + draw(st.sampled_from([0, 0, 0, 9]))
-            currency = draw(st.sampled_from([currency, currency, currency, "BRL"]))
-    return stretches
-
-
-def counted_by_hand(stretches, on, book):
-    """The level of a day, one stretch at a time."""
-    live = [
-        row
-        for row in stretches
-        if row["from_day"] <= on
-        and (row["to_day"] is None or row["to_day"] > on)
-        and row["state"] != "trial"
-        and (book == "home" or (row["currency"] or "XXX") == book)
-    ]
-    suffix = "_home" if book == "home" else ""
-    paying = {
-        row["customer_id"] or row["subscriber_code"]
-        for row in live
-        if row["mrr_gross"] or row["mrr_net"]
-    }
-    worth = [sum((row[f"mrr_{kind}{suffix}"] or ZERO for row in live), ZERO) for kind in KINDS]
-    return len(live), len(paying), *worth
-
-
-KINDS = ("gross", "net")
-
-
-@random_cases(5)
-@given(histories())
-def test_levels_are_those_counted_by_hand_and_movements_add_up_on_every_grain(stretches):
-    made = Metrics(TODAY).put(*stretches).run()
-    rows = made.lake.rows("FROM gold.subscription_metrics")
-    began = min((row["from_day"] for row in stretches), default=None)
-    if began and began <= made.today:
-        assert {row["day"] for row in rows if row["currency"] == "home"} == {
-            began + timedelta(ago) for ago in range((made.today - began).days + 1)
-        }
-    for row in rows:
-        told = tuple(row[n] for n in ("subscriptions", "customers", "mrr_gross", "mrr_net"))
-        assert told == counted_by_hand(stretches, row["day"], row["currency"]), row["day"]
-        assert row["subscriptions"] == row["active"] + row["delayed"] + row["cancelled_paid"]
-
-
-@random_cases(3)
-@given(histories(), st.integers(0, DAYS))
-def test_what_was_published_of_a_day_stands_when_time_goes_on(stretches, ago):
-    """A closed day looks the same from any later day, and nothing is listed as changed."""
-    earlier = date(2026, 3, 1) - timedelta(ago)
-    made = Metrics(earlier.isoformat()).put(*stretches).run("first")
-    before = made.lake.rows("FROM gold.mrr_movements WHERE NOT is_partial ORDER BY ALL")
-    made.on(TODAY).run("second")
-    after = made.lake.rows("FROM gold.mrr_movements ORDER BY ALL")
-    assert [row for row in before if row not in after] == []
-    assert made.lake.rows("FROM gold.metric_changes") == []
 
 
 def test_a_term_that_ran_out_is_no_churn():
@@ -314,7 +224,7 @@ def test_the_step_tells_figures_that_can_be_drawn():
     assert levels == {
         "assinaturas": 1.0,
         "em trial": 0.0,
-        "em risco": 0.0,
+        AT_RISK: 0.0,
         "MRR bruto": 100.0,
         "MRR líquido": 80.0,
         "MRR líquido comprometido": 80.0,

@@ -23,6 +23,7 @@ from crm_assets.gold.metric_changes import PUBLISHED
 from crm_assets.gold.snapshot import NothingPublished, serving_pointer
 from crm_assets.gold.subscription_report import subscription_report, totals
 from crm_assets.gold.summary import _subscriptions
+from crm_assets.words import AT_RISK
 from crm_resources.ops import Action
 from crm_resources.ops.resource import OpsResource
 from crm_resources.serving import point
@@ -134,8 +135,7 @@ def test_one_currency_alone(home):
 
 def test_totals_never_sum_levels(home):
     assert totals(asked(home, "2026-01-01", "2026-03-15", "month"), "BRL") == [
-        "Assinaturas: 0 no início e 2 no fim; 4 novas, 0 reativadas, 1 perdidas, "
-        "1 em fim de ciclo.",
+        "Assinaturas: 0 no início e 2 no fim; 4 novas, 0 reativadas, 1 perdida, 1 em fim de ciclo.",
         "MRR no fim: 130,00 BRL bruto, 100,00 líquido. Receita no período: 140,00 BRL, "
         "140,00 depois de reembolsos e chargebacks.",
         "Dela foram revertidos 40,00 BRL em dias que ninguém informou, que não estão descontados.",
@@ -148,11 +148,11 @@ def test_the_day_s_report_tells_recurring_revenue(home):
     pointer = serving_pointer(here.settings, here.tenant)
     with duckdb.connect(pointer.parent / "a.duckdb", read_only=True) as con:
         assert _subscriptions(con, here.tenant, date(2026, 3, 15)) == [
-            "Assinaturas: 2 pagas (1 em risco) e 1 em trial; MRR 130,00 BRL bruto, 100,00 líquido; "
-            "churn de 02/2026: 33,3 %"
+            f"Assinaturas: 2 pagas, 1 {AT_RISK}, e 1 em trial; MRR 130,00 BRL bruto, 100,00 "
+            "líquido; churn de 02/2026: 33,3 %"
         ]
         assert _subscriptions(con, here.tenant, date(2026, 1, 5)) == [
-            "Assinaturas: 1 pagas (0 em risco) e 0 em trial; MRR 50,00 BRL bruto, 50,00 líquido"
+            f"Assinaturas: 1 paga, 0 {AT_RISK}, e 0 em trial; MRR 50,00 BRL bruto, 50,00 líquido"
         ]
         assert _subscriptions(con, here.tenant, date(2025, 12, 31)) == []
     with duckdb.connect() as con:
@@ -177,13 +177,17 @@ def crm(home, monkeypatch, tmp_path):
     )
 
 
-def test_the_command_shows_months_from_january_to_now(crm):
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_the_command_shows_months_from_january_to_now(crm, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
     said = crm()
+    assert "…" not in said.output
     assert said.exit_code == 0
-    months = [line for line in said.output.splitlines() if line[:2] == "01"]
-    assert [line.split()[0] for line in months] == ["01/01/26", "01/02/26", "01/03/26*"]
+    months = [line for line in said.output.splitlines() if line[2:7] == "/2026"]
+    assert [line.split()[0] for line in months] == ["01/2026", "02/2026", "03/2026*"]
     assert "33,33 %" in months[1]
     assert "* ainda em aberto" in said.output
+    assert f"no fim, {AT_RISK} e MRR: no último dia do período" in said.output
     assert max(map(len, said.output.splitlines()[:4])) <= 80
     assert "MRR no fim: 130,00 BRL bruto" in said.output
 
@@ -232,7 +236,7 @@ def test_the_analysis_of_churn_can_be_asked_for_any_time(crm, tmp_path):
     assert said.output.splitlines() == [
         f"{output}/relatorio/churn_2026-03-15.xlsx",
         f"{output}/em_risco/em_risco_2026-03-15.csv",
-        "3 pessoas em risco, 0 fora (pediram para sair).",
+        f"3 pessoas com assinatura {AT_RISK}, 0 fora (pediram para sair).",
     ]
 
 
@@ -291,7 +295,7 @@ def test_the_weekly_job_leaves_a_report_and_the_list(home, tmp_path):
     assert (weeks[0], weeks[-1]) == (date(2026, 1, 5), date(2026, 3, 9))
     (event,) = done.get_asset_materialization_events()
     told = event.step_materialization_data.materialization.metadata
-    assert told["em risco"].value == "em_risco_2026-03-15.csv: 3 pessoas, 0 fora"
+    assert told[AT_RISK].value == "em_risco_2026-03-15.csv: 3 pessoas, 0 fora"
     assert "example.com" not in str(told)
 
 

@@ -120,8 +120,8 @@ def home(tmp_path_factory):
 
 
 NOW_STANDS = [
-    "Clientes: 1 (1 compraram, 0 em mais de uma fonte, 1 alcançáveis, 0 pediram para sair)",
-    "Público ILPI: 1 pessoas, LTV 1.334,50 BRL, mais 1 só em outra moeda",
+    "Clientes: 1 (1 comprou, 0 em mais de uma fonte, 1 alcançável, 0 pediram para sair)",
+    "Público ILPI: 1 pessoa, LTV 1.334,50 BRL, mais 1 só em outra moeda",
     "Público Estética: 0 pessoas, LTV 0,00 BRL",
     "Pago fora dos públicos: 197,00 BRL sem e-mail nem telefone",
     "Pago fora dos públicos: 27,00 BRL de produtos sem público (E-book)",
@@ -129,7 +129,7 @@ NOW_STANDS = [
 NOT_READ = "Não lido, guardado em bronze.rejects: manychat data_ilegivel: 2"
 SOLD = (
     "Vendas em BRL: 1.334,50 (+1.234,50) pagas, 0,00 (-1.234,50) pendentes; "
-    "2 (+1) compradores; 1 (+1) cancelamentos, 50,00 (+50,00) canceladas"
+    "2 (+1) compradores; 1 (+1) cancelamento, 50,00 (+50,00) canceladas"
 )
 
 
@@ -144,9 +144,9 @@ SOLD = (
         (
             YESTERDAY,
             ["Relatório geral de 14/03/2026 (carga inicial)",
-             "Vendas em BRL: 100,00 pagas, 1.234,50 pendentes; 1 compradores; 0 cancelamentos, "
+             "Vendas em BRL: 100,00 pagas, 1.234,50 pendentes; 1 comprador; 0 cancelamentos, "
              "0,00 canceladas",
-             "Lote de 14/03/2026: 1 entregue; 1 seleções desde o início"],
+             "Lote de 14/03/2026: 1 entregue; 1 seleção desde o início"],
         ),
         (
             date(2026, 3, 18),
@@ -235,7 +235,7 @@ def test_a_dry_run_of_an_export_says_rows_and_path_and_writes_nothing(crm, tmp_p
     assert said.output.splitlines() == [
         "Nada foi gravado; o arquivo seria:",
         f"{tmp_path}/home/output/prd/default/clientes/clientes_2026-03-15.csv",
-        "1 pessoas, 0 fora (pediram para sair, pulados ou de outro produtor)",
+        "1 pessoa, 0 fora (pediram para sair, pulados ou de outro produtor)",
     ]
     assert not (tmp_path / "home" / "output").exists()
 
@@ -265,7 +265,7 @@ def test_an_export_is_registered_under_the_name_of_who_asked(crm, tmp_path, monk
     said = crm("export", "customers")
     assert (said.exit_code, said.output.splitlines()[1:]) == (
         0,
-        ["1 pessoas, 0 fora (pediram para sair, pulados ou de outro produtor)"],
+        ["1 pessoa, 0 fora (pediram para sair, pulados ou de outro produtor)"],
     )
     (made,) = OpsStore(tmp_path / "home/db/prd/default/ops.sqlite", "default").exports()
     assert made.actor == "crm export (operadora)"

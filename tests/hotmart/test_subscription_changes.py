@@ -1,5 +1,8 @@
 """Cancelling and reactivating: what the client asks, what it says of an answer that never came."""
 
+import json
+from datetime import UTC, datetime
+
 import httpx
 import pytest
 from hotmart_reads import answers
@@ -13,6 +16,7 @@ from crm_resources.hotmart import (
     UnavailableError,
 )
 from crm_resources.hotmart.sandbox import SANDBOX_CREDENTIALS
+from crm_resources.hotmart.sandbox_data import SandboxData
 from crm_resources.hotmart.subscription_changes import (
     ALREADY_ACTIVE,
     ALREADY_CANCELLED,
@@ -48,6 +52,34 @@ async def test_one_subscription_is_cancelled_and_is_so_at_once(connect, sandbox)
         assert await status(client, code) == "CANCELLED_BY_SELLER"
         again = await ask(client, "cancel", [code], option=True)
     assert again == {code: Answer("already", ALREADY_CANCELLED)}
+
+
+ASKED = datetime(2026, 3, 15, 9, 30, tzinfo=UTC)
+ORDERED = 1_772_000_000_000
+
+
+@pytest.mark.parametrize("clock", [{}, {"now": ORDERED + 86_400_000}], ids=["none", "standing"])
+async def test_a_cancellation_is_dated_when_it_is_asked_for(connect, sandbox, tmp_path, clock):
+    sale = {
+        "product": {"id": 1, "name": "Clube"},
+        "buyer": {"name": "Ana Souza", "email": "ana.souza@example.com"},
+        "purchase": {
+            "transaction": "HP1",
+            "order_date": ORDERED,
+            "approved_date": ORDERED,
+            "status": "APPROVED",
+            "is_subscription": True,
+        },
+    }
+    path = tmp_path / "sales.json"
+    path.write_text(json.dumps({"sales": [sale], **clock}))
+    sandbox.data = SandboxData.load(path, lambda: ASKED)
+    (code,) = codes(sandbox, *RUNNING)
+    async with connect() as client:
+        await ask(client, "cancel", [code], option=True)
+        item = await current(client, code)
+    asked = clock.get("now", int(ASKED.timestamp() * 1000))
+    assert (item["status"], item["end_accession_date"]) == ("CANCELLED_BY_SELLER", asked)
 
 
 async def test_a_list_tells_each_apart(connect, sandbox):

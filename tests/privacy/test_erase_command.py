@@ -76,7 +76,7 @@ def test_a_shared_phone_is_listed_masked_and_asks_for_the_records(erase, finishe
     assert "rita@example.com" not in told.output
     told = erase("11 97777-1234", "--dry-run", "--record", "manychat:1")
     assert told.exit_code == 0
-    assert "1 registros do mesmo perfil são de outra pessoa e ficam" in told.output
+    assert "1 registro do mesmo perfil é de outra pessoa e fica" in told.output
 
 
 @pytest.mark.slow

@@ -362,7 +362,7 @@ def test_leads_of_two_years_ago_are_erased_and_buyers_stay(world, finished_home,
 
 
 def test_a_round_at_work_postpones_the_erasure_of_leads(folder, monkeypatch):
-    monkeypatch.setattr(retention, "find_expired", lambda *_: Expired({}, 0, (cus(1),), 0))
+    monkeypatch.setattr(retention, "find_expired", lambda *_: Expired({}, 0, 0, (cus(1),), 0))
     monkeypatch.setattr(retention, "_records", lambda *_: {cus(1): ["manychat:1"]})
     with hold(run_lock(folder.site), "crm run", 0):
         counts = folder.clear()

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from event_rows import held
 from lake import NOON, cus, site
 
 from crm_assets.privacy import erased_tables
@@ -99,6 +100,13 @@ def house(tmp_path_factory):
         _sale(tx, 2, "Bruno Lima", "bruno@example.com", "11987650002", "u2")
         _contact(tx, 2, "Carla Dias", "11987650002", "carla@example.com")
         _contact(tx, 3, "Outra", "11987650003", "outra@example.com")
+        ana = {"name": "Ana Souza", "email": "ana@example.com", "phone": "11987650001"}
+        _bronze(tx, "hotmart_events", **held(1, **ana))
+        _bronze(tx, "hotmart_events", **held(2, **ana, kind=None, transaction="HP9"))
+        bruno = {"name": "Bruno Lima", "email": "bruno@example.com", "phone": "11987650002"}
+        _bronze(tx, "hotmart_events", **held(3, **bruno, transaction="HP2"))
+        for place_of in ("e1", "e3"):
+            _bronze(tx, "rejects", source="events", slice="hotmart:2026-03-12", place=place_of)
         log = ops.actions().rename({"at": "occurred_at"})
         tx.append("bronze.crm_actions", log)
         for step in (
@@ -130,6 +138,8 @@ def test_everything_of_a_person_is_in_it(house):
             "silver.contact_records", "silver.customer_xref", "silver.sales", "silver.customers",
             "silver.customer_lineage", "silver.customer_ids", "silver.customer_merges",
             "silver.consents", "silver.opt_outs"} <= data.keys()  # fmt: skip
+    assert [row["event_id"] for row in data["bronze.hotmart_events"]] == ["e1", "e2"]
+    assert [row["place"] for row in data["bronze.rejects"]] == ["e1"]
     (sale,) = data["bronze.hotmart_transactions"]
     assert sale["raw"] == {"buyer": {"email": "ana@example.com"}}
     assert sale["price_value"] == "100.00"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from crm_assets.silver.access_rules import BLOCK, decision
 
+HELD = "FROM silver.access WHERE product_id = '3102'"
+
 
 def run(world, job, monkeypatch):
     monkeypatch.setenv("CRM_NOW", world.environ["CRM_NOW"])
@@ -13,7 +15,7 @@ def run(world, job, monkeypatch):
 
 
 def test_it_writes_access_and_nothing_else(finished, monkeypatch):
-    (held,) = finished.rows("FROM silver.access WHERE subscriber_code IS NOT NULL")
+    (held,) = finished.rows(HELD)
     assert held["status"] == "granted"
     logged = finished.value("SELECT count(*) FROM silver.access_log")
 
@@ -22,7 +24,7 @@ def test_it_writes_access_and_nothing_else(finished, monkeypatch):
 
     late = finished.at("2026-06-30T09:00:00-03:00")
     run(late, "access", monkeypatch)
-    row = late.rows("FROM silver.access WHERE subscriber_code IS NOT NULL")[0]
+    (row,) = late.rows(HELD)
     assert (row["status"], row["event"]) == ("suspended", "atraso")
 
     late.ops.append_actions(

@@ -246,9 +246,7 @@ def test_two_rounds_at_once_are_refused_with_the_holder_named(small):
     thread.start()
     started.wait(30)
     try:
-        with pytest.raises(
-            Busy, match=rf"run.lock está em uso por «crm run» \(processo {os.getpid()}"
-        ):
+        with pytest.raises(Busy, match=rf"estão em uso por «crm run» \(processo {os.getpid()}"):
             small.round("manychat")
         threading.Timer(0.3, released.set).start()
         assert small.round("manychat", wait=20).ok
@@ -287,7 +285,7 @@ def test_a_refine_that_runs_elsewhere_is_named(small):
     finally:
         release.set()
         thread.join()
-    assert "refine.lock está em uso por «refine 12345678»" in only_error(done, "refine")
+    assert "estão em uso por «refine 12345678»" in only_error(done, "refine")
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def test_one_customer_per_person(golden):
         FROM silver.customers
         """
     )
-    assert counts == [{"people": 34, "buyers": 14, "in_both": 11, "reachable": 30, "opted_out": 0}]
+    assert counts == [{"people": 50, "buyers": 27, "in_both": 11, "reachable": 41, "opted_out": 0}]
 
 
 @pytest.mark.parametrize(
@@ -122,11 +122,61 @@ def test_every_sale_is_there_once_with_what_it_means(golden):
     assert {row["status_class"]: row["sales"] for row in classes} == {
         "disputed": 1,
         "failed": 2,
-        "paid": 23,
-        "pending": 1,
-        "reversed": 2,
+        "late": 1,
+        "paid": 63,
+        "pending": 2,
+        "reversed": 4,
     }
-    assert golden.value("SELECT count(DISTINCT sale_id) FROM silver.sales") == 29
+    assert golden.value("SELECT count(DISTINCT sale_id) FROM silver.sales") == 73
+
+
+LIVES = {
+    "Alice Barros": ("ativa", "monthly since September"),
+    "Breno Teixeira": ("ativa", "a year at once"),
+    "Estela Pinho": ("trial", "until the 17th"),
+    "Fábio Serra": ("em_risco", "late with the fourth charge"),
+    "Gabriela Neto": ("cancelada", "and paid to April"),
+    "Hugo Falcão": ("ativa", "back after two months"),
+    "Karen Lobo": ("cancelada", "refunded after four days"),
+    "Leandro Prates": ("cancelada", "refunded on the same day"),
+    "Plínio Dutra": ("outra", "at the end of a term"),
+}
+
+
+def test_subscriptions_of_every_kind(golden):
+    found = golden.rows(
+        "SELECT name, subscriptions.segment FROM silver.subscriptions "
+        "JOIN silver.customers USING (customer_id)"
+    )
+    segments = {row["name"]: row["segment"] for row in found}
+    assert len(segments) == 17
+    assert {who: segments[who] for who in LIVES} == {who: LIVES[who][0] for who in LIVES}
+
+
+MOVEMENTS = (
+    "opening", "new", "reactivation", "expansion", "contraction", "churn", "ended", "closing",
+)  # fmt: skip
+
+
+def test_every_movement_of_recurring_revenue(golden):
+    """February: Karen and Otília new, Hugo back, Íris up, João down, Karen lost, Plínio at the end.
+
+    March: Leandro, who came and went on the third.
+    """
+    figures = ", ".join(f"{name}_gross" for name in MOVEMENTS)
+    rows = golden.rows(
+        f"SELECT {figures} FROM gold.mrr_movements WHERE grain = 'month' AND currency = 'home' "
+        "AND period_start >= '2026-02-01' ORDER BY period_start"
+    )
+    assert [tuple(map(str, row.values())) for row in rows] == [
+        ("1173.25", "184.00", "97.00", "100.00", "100.00", "97.00", "120.00", "1237.25"),
+        ("1237.25", "97.00", "0.00", "0.00", "0.00", "97.00", "0.00", "1237.25"),
+    ]
+    levels = golden.rows(
+        "SELECT trial, active, delayed, cancelled_paid FROM gold.subscription_metrics "
+        "WHERE day = '2026-03-15' AND currency = 'home'"
+    )
+    assert levels == [{"trial": 1, "active": 10, "delayed": 1, "cancelled_paid": 1}]
 
 
 def test_the_batch_and_its_order(golden):
@@ -171,7 +221,7 @@ def test_what_could_not_be_read_is_told_with_its_place(golden):
 def test_the_serving_snapshot_says_what_it_holds(golden):
     serving = golden.folder / "serving"
     with duckdb.connect(serving / (serving / "current").read_text(), read_only=True) as con:
-        assert con.execute("SELECT count(*) FROM silver.customers").fetchone() == (34,)
+        assert con.execute("SELECT count(*) FROM silver.customers").fetchone() == (50,)
         assert con.execute("SELECT count(*) FROM gold.remarketing_batches").fetchone() == (19,)
         assert con.execute("SELECT sum(rows) FROM meta.loads WHERE source LIKE 'hotmart%'")
 

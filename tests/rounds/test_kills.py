@@ -1,4 +1,4 @@
-"""A process killed inside each layer, and a round after it: the same tables as undisturbed.
+"""Processes killed inside each layer, and a round after them: the same tables as undisturbed.
 
 The child runs what `crm run` runs, on a Dagster instance on disk with our dagster.yaml, so that the
 places it keeps in the refine pool survive it as they would for real.
@@ -174,15 +174,16 @@ def undisturbed(shared_sandbox, tmp_path_factory):
     return tables(home, environ)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_round_after_a_kill_gives_what_an_undisturbed_one_gives(
-    undisturbed, sandbox, tmp_path, monkeypatch, moment
+@pytest.mark.timeout(400)
+def test_a_round_after_kills_in_every_layer_gives_what_an_undisturbed_one_gives(
+    undisturbed, sandbox, tmp_path, monkeypatch
 ):
     environ = sandbox_environ(tmp_path, sandbox.url)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     prepared(tmp_path)
-    assert in_child(a_round, tmp_path, environ, moment) == -signal.SIGKILL
+    ends = {moment: in_child(a_round, tmp_path, environ, moment) for moment in MOMENTS}
+    assert ends == dict.fromkeys(MOMENTS, -signal.SIGKILL)
     a_round(tmp_path, environ)
     assert tables(tmp_path, environ) == undisturbed
     with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:

@@ -112,9 +112,10 @@ def test_a_refund_older_than_90_days_is_seen_by_the_weekly_reading(finished, ven
 def test_a_vanished_sale_leaves_with_its_slice(finished, vendor):
     vendor.server.sandbox.data = SandboxData([])
     finished.green("hotmart", "refine")
+    closed = {f"2025-{month:02}-01" for month in (6, 8, 9, 10, 11)}
     for table, months in (
-        ("transactions", {"2025-06-01", "2025-08-01", "2025-10-01", "2025-11-01"}),
-        ("customers", {"2025-06-01", "2025-08-01", "2025-10-01", "2025-11-01", "2026-03-01"}),
+        ("transactions", closed),
+        ("customers", {*closed, "2026-03-01"}),
     ):
         found = finished.rows(f"SELECT DISTINCT slice FROM bronze.hotmart_{table}")
         assert {row["slice"] for row in found} == months, "buyers of an open month are kept"
@@ -126,9 +127,9 @@ def test_hml_reads_the_whole_month_before_into_its_own_stores(finished):
     assert done.outcomes[0].slices == ("2026-02-01",)
     assert done.outcomes[0].note == "mês anterior inteiro"
     (load,) = (load for load in hml.ops.loads("hotmart_transactions"))
-    assert (load.complete, load.rows) == (True, 5)
-    assert hml.value("SELECT count(*) FROM bronze.hotmart_transactions") == 5
-    assert finished.value("SELECT count(*) FROM bronze.hotmart_transactions") == 29
+    assert (load.complete, load.rows) == (True, 15)
+    assert hml.value("SELECT count(*) FROM bronze.hotmart_transactions") == 15
+    assert finished.value("SELECT count(*) FROM bronze.hotmart_transactions") == 73
 
 
 @pytest.mark.slow
@@ -162,7 +163,8 @@ def test_a_backfill_of_many_slices_is_one_run_with_metadata_per_slice(world):
     assert len(found) == 7
     rows = {key: metadata["dagster/row_count"].value for key, metadata in found.items()}
     assert {key: count for key, count in rows.items() if count} == {
-        "2025-06-01": 1, "2025-08-01": 1, "2025-10-01": 3, "2025-11-01": 5, "2025-12-01": 4,
+        "2025-06-01": 1, "2025-08-01": 1, "2025-09-01": 1, "2025-10-01": 7, "2025-11-01": 11,
+        "2025-12-01": 12,
     }  # fmt: skip
     assert found["2025-06-01"]["conferido"].value == "sim"
     assert all(load.complete for load in world.ops.loads("hotmart_transactions"))

@@ -34,7 +34,7 @@ def emails(world):
 def test_a_sheet_is_imported_once_and_its_changes_as_they_come(world, take, sheet):
     first = take()
     assert [(receipt.name, receipt.note) for receipt in first.receipts] == [
-        (SHEET_NAME, "importado: 1 linhas, 0 células não lidas")
+        (SHEET_NAME, "importado: 1 linha, 0 células não lidas")
     ]
     assert first.outcomes[0].rows == {"bronze.manychat_contacts": 1}
     before = world.rows("FROM bronze.manychat_contacts")

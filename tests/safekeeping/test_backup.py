@@ -59,8 +59,20 @@ def test_another_folder_may_hold_it_and_is_told_in_the_register(company, tmp_pat
     assert backups_of(company.site, tmp_path / "disco") == [path]
 
 
+def test_two_of_one_instant_are_two_files(company):
+    first = company.back_up()
+    held = first.read_bytes()
+    second = company.back_up()
+    assert second.name == first.name.replace(".tar", "_2.tar")
+    assert first.read_bytes() == held
+    assert backups_of(company.site, first.parent) == [first, second]
+    assert [export.destination for export in company.ops.exports()] == [first.name, second.name]
+
+
 def test_the_backups_of_a_company_are_told_from_those_of_others(company, tmp_path):
-    mine = ["crm_prd_default_20260101T000000Z.tar.zst", "crm_prd_default_20260201T000000Z.tar.zst"]
+    mine = ["crm_prd_default_20260101T000000Z.tar.zst", "crm_prd_default_20260201T000000Z.tar.zst",
+            "crm_prd_default_20260201T000000Z_2.tar.zst",
+            "crm_prd_default_20260201T000000Z_10.tar.zst"]  # fmt: skip
     others = [
         "crm_prd_default_two_20260301T000000Z.tar.zst",
         "crm_dev_default_20260301T000000Z.tar.zst",

@@ -8,7 +8,7 @@ from lake import site as site_at
 
 from crm_assets.privacy.erased_files import kind_of
 from crm_assets.safekeeping import cleanup
-from crm_assets.safekeeping.cleanup import ArchiveError, clean_up, cutoff
+from crm_assets.safekeeping.cleanup import ArchiveError, clean_up, cutoff, would_clean_up
 from crm_resources.ops import InboxEvent, Outcome
 
 NOW = datetime(2026, 3, 1, 7, tzinfo=UTC)
@@ -55,6 +55,22 @@ def test_only_what_ended_goes(place, ops, state):
     assert clean_up(place, ops) == int(gone)
     assert len(ops.events()) == int(not gone)
     assert len(files(place)) == int(gone)
+
+
+def test_a_rehearsal_counts_and_changes_nothing(place, ops):
+    for state in ("processed", "ignored", "dead"):
+        post(ops, state, state)
+    post(ops, "young", at=cutoff(place))
+    before = ops.events()
+    assert would_clean_up(place, ops) == {
+        "eventos a arquivar (hotmart)": 2,
+        "corpos a descartar": 2,
+        "arquivos a escrever": 1,
+        "eventos velhos que ficam (pendentes, com falha ou mortos)": 1,
+    }
+    assert (ops.events(), files(place)) == (before, [])
+    assert clean_up(place, ops) == 2
+    assert would_clean_up(place, ops)["corpos a descartar"] == 0
 
 
 def test_what_is_younger_stays(place, ops):

@@ -10,6 +10,7 @@ from lake import NOON
 
 from crm_assets.automation.runs import TENANT_TAG
 from crm_assets.bronze.ledger import LOST
+from crm_assets.privacy.readmission import readmit
 from crm_assets.privacy.tombstones import KeyUnusable, bury, key_path
 from crm_assets.safekeeping import restore as module
 from crm_assets.safekeeping.backup import back_up
@@ -96,6 +97,34 @@ def test_whoever_was_erased_since_does_not_come_back(company):
     content = (company.folder / "warehouse.duckdb").read_bytes()
     assert b"hp1@example.com" not in content
     assert b"hp2@example.com" in content
+
+
+def test_who_was_readmitted_since_stays_so_and_what_was_erased_stays_away(company):
+    """The backup holds both the person and, made after the erasure, her tombstones."""
+    before = company.back_up()
+    bury(company.site.settings, company.site.tenant, company.ops, [
+        ("email", "ana@example.com"), ("email", "hp1@example.com"), ("sale", "hp1"),
+    ])  # fmt: skip
+    buried = company.back_up()
+    readmit(company.site, {"email": "ana@example.com"}, actor="dpo", reason="pedido 31")
+    standing = company.ops.tombstones()
+    assert sorted(standing.values()) == ["key", "sale"]
+    shutil.rmtree(company.folder / "raw")
+    for path in (before, buried):
+        company.restore(path)
+        assert company.ops.tombstones() == standing
+        content = (company.folder / "warehouse.duckdb").read_bytes()
+        assert b"hp1@example.com" not in content, "erased before she was readmitted"
+        raw = company.folder / "raw/manychat/2026-03-01_0123456789ab.csv"
+        assert "ana@" not in raw.read_text()
+    company.sell("HP1")
+    company.restore(company.back_up())
+    content = (company.folder / "warehouse.duckdb").read_bytes()
+    assert b"hp1@example.com" not in content, "the sale of before is nobody's for good"
+    company.sell("HP9")
+    bury(company.site.settings, company.site.tenant, company.ops, [("email", "ana@example.com")])
+    company.restore(buried)
+    assert sorted(company.ops.tombstones().values()) == ["email", "key", "sale"]
 
 
 @pytest.mark.slow
@@ -353,6 +382,9 @@ def test_the_command_compares_asks_and_restores(crm, company):
 @pytest.mark.slow
 def test_the_command_cleans_up(crm, company):
     assert "eventos arquivados: 0" in crm("cleanup").output
+    rehearsed = crm("cleanup", "--dry-run").output
+    assert "nada foi mudado; chegados antes de 15/03/2025:" in rehearsed
+    assert "corpos a descartar: 0" in rehearsed
     company.ops.settle([Outcome(id=company.ops.events()[0].id, state="processed")], NOON)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRM_NOW", "2027-06-01T09:00:00-03:00")

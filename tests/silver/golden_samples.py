@@ -116,6 +116,11 @@ def act(lake: Lake, number: int, kind: str, customer: int | None = None, **paylo
     )
 
 
+def pinned(field: str, value: str, **columns: str) -> dict[str, object]:
+    """What the log says of a field that a person fixed."""
+    return {"field": field, "value": value, "columns": {field: value, **columns}}
+
+
 def master(
     records: Iterable[Record],
     *,

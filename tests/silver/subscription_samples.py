@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from lake import Lake, cus, local
@@ -21,6 +22,8 @@ from crm_assets.silver.subscription_rules import write_subscriptions
 from crm_assets.silver.subscriptions import _no_overlap, _one_open_status
 
 CODE = "ABCD1234"
+CANCEL, DELAY = "SUBSCRIPTION_CANCELLATION", "PURCHASE_DELAYED"
+SWITCH, MOVE = "SWITCH_PLAN", "UPDATE_SUBSCRIPTION_CHARGE_DATE"
 
 
 def noon(day: str | date) -> datetime:
@@ -115,6 +118,26 @@ def reading(
     }
 
 
+def plan(**more: Any) -> dict[str, Any]:
+    """The plan of the subscription, known before it began; of its status nothing is said."""
+    return reading("2025-12-31", status=None, **more)
+
+
+MONTHLY = plan()
+
+
+def cancel(day: str, until: str, **more: Any) -> dict[str, Any]:
+    """A cancellation, paid until a day."""
+    return event(CANCEL, day, next_charge_at=noon(until), **more)
+
+
+def approved(day: str, number: int, until: str) -> list[dict[str, Any]]:
+    """A paid recurrence of which only a webhook tells."""
+    sale = paid(day, number)
+    told = event("PURCHASE_APPROVED", day, transaction=sale["order_id"], next_charge_at=noon(until))
+    return [sale, told]
+
+
 @dataclass
 class Told:
     """What silver says of one subscription at the end of a day."""
@@ -148,6 +171,19 @@ class Told:
         """The subscription."""
         (row,) = self.life
         return row
+
+
+def telling(stories: Mapping[str, tuple[Any, ...]]) -> Callable[[str], Told]:
+    """What tells a story by its name; each begins with its day, then its facts.
+
+    Those of one day are told at once, when the first of them is asked for.
+    """
+
+    @cache
+    def told_on(today: str) -> dict[str, Told]:
+        return tell_many(today, {n: story[1] for n, story in stories.items() if story[0] == today})
+
+    return lambda name: told_on(stories[name][0])[name]
 
 
 def tell(today: str, *facts: dict[str, Any], **more: Any) -> Told:

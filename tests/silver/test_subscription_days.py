@@ -2,6 +2,7 @@
 
 The retelling looks at one day and the facts up to its end, and at nothing else: where both agree
 on every day, a past day depends on no later fact. Facts come in any order, at once or in rounds.
+What is bought and lost on one day counts on none, and is found as a stretch without a day.
 """
 
 from __future__ import annotations
@@ -91,18 +92,32 @@ def retold(facts: list[Fact], day: int, cycles: int | None) -> tuple[Any, ...] |
     return None
 
 
+def passing(facts: list[Fact], until: int, cycles: int | None) -> dict[date, str]:
+    """Days on which a recurrence was paid and lost, with nothing before or after: its amount."""
+    return {
+        on(fact.day): fact.value
+        for fact in facts
+        if fact.kind == "paid"
+        and fact.day <= until
+        and retold(facts, fact.day - 1, cycles) is None
+        and retold(facts, fact.day, cycles) is None
+    }
+
+
 @st.composite
 def lives(draw):
-    """A life with at most one fact a day, and the number of charges of its plan, if it has one."""
+    """A life of a fact a day, or a payment and how it ends on its day; its charges, if a term."""
     days = draw(st.lists(st.integers(0, DAYS), min_size=1, max_size=10, unique=True))
     days.sort()
-    facts = [Fact("paid", days[0], draw(st.sampled_from(["50.00", "80.00"])))]
+    facts: list[Fact] = []
     has_reading = False
-    for day in days[1:]:
+    for day in days:
         charges = sum(fact.kind == "paid" for fact in facts)
         kind = draw(
             st.sampled_from(["paid", "paid", "delay", "cancel", "move", "refund", "active"])
         )
+        if not charges:
+            kind = "paid"
         if kind == "active" and has_reading:
             kind = "delay"
         has_reading |= kind == "active"
@@ -110,12 +125,15 @@ def lives(draw):
             "paid": draw(st.sampled_from(["50.00", "80.00"])),
             "cancel": day + draw(st.integers(-10, 40)),
             "move": day + draw(st.integers(1, 40)),
-            "refund": draw(st.integers(1, charges)),
+            "refund": draw(st.integers(1, max(charges, 1))),
         }.get(kind)
         refunded = {fact.value for fact in facts if fact.kind == "refund"}
         if kind == "refund" and value in refunded:
             kind, value = "delay", None
         facts.append(Fact(kind, day, value))
+        lost = {"refund": charges + 1, "cancel": day - draw(st.integers(-2, 2))}
+        if kind == "paid" and (how := draw(st.sampled_from([None, None, *lost]))):
+            facts.append(Fact(how, day, lost[how]))
     return facts, draw(st.none() | st.integers(1, 4))
 
 
@@ -142,6 +160,13 @@ def rows(life: tuple[list[Fact], int | None]) -> list[dict[str, Any]]:
     return [*made, reading(day, "ACTIVE" if read else None, max_charge_cycles=cycles)]
 
 
+def without_days(stretches: list[dict[str, Any]]) -> dict[date, str]:
+    """The stretches that count on no day."""
+    found = [row for row in stretches if row["to_day"] == row["from_day"]]
+    assert all(row["ended_by"] for row in found)
+    return {row["from_day"]: str(row["mrr_gross"]) for row in found}
+
+
 def daily(stretches: list[dict[str, Any]], until: int) -> list[tuple[Any, ...] | None]:
     """State, commitment and amount of each day."""
     found: list[tuple[Any, ...] | None] = [None] * (until + 1)
@@ -166,6 +191,7 @@ def test_every_day_is_what_was_known_by_then(told, dice, today):
     for (facts, cycles), life in zip(told, found.values(), strict=True):
         expected = [retold(facts, day, cycles) for day in range(today + 1)]
         assert daily(life.stretches, today) == expected, facts
+        assert without_days(life.stretches) == passing(facts, today, cycles), facts
 
 
 @random_cases(2)
@@ -190,4 +216,6 @@ def test_the_retelling_knows_the_rules():
     active, gone = ("active", True, "50.00"), ("cancelled", False, "50.00")
     assert known == [active, active, gone, gone, None, None, ("active", True, "80.00")]
     assert retold([replace(facts[0], day=1)], 0, None) is None
+    brief = [Fact("paid", 5, "50.00"), Fact("refund", 5, 1), Fact("paid", 9, "80.00")]
+    assert passing(brief, 9, None) == {on(5): "50.00"}
     assert CODE

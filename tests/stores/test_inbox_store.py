@@ -126,6 +126,10 @@ def test_failed_and_dead_events_are_tried_again_when_asked(store):
     settle(store, "ok", "processed")
     assert {each.event_key for each in store.events(states=("dead",))} == {"a", "b", "m"}
     ids = {each.event_key: each.id for each in store.events()}
+    asked = [ids["a"], ids["ok"], ids["m"], 999]
+    assert store.states_of(asked) == {ids["a"]: "dead", ids["ok"]: "processed", ids["m"]: "dead"}
+    assert store.states_of(asked, "manychat") == {ids["m"]: "dead"}
+    assert store.states_of([]) == {}
     assert store.retry_events([ids["a"], ids["ok"], 999]) == 1
     assert store.retry_events(kind="manychat") == 1
     assert store.retry_events() == 1

@@ -59,7 +59,7 @@ def test_refusal_names_purpose_process_and_since(lock, other):
     assert time.monotonic() - start < 5
     message = str(refused.value)
     assert message.startswith(
-        f"run.lock está em uso por «ingestão» (processo {process.pid}, desde "
+        f"Os dados da empresa estão em uso por «ingestão» (processo {process.pid}, desde "
     )
     assert refused.value.holder.purpose == "ingestão"
     assert refused.value.holder.since.tzinfo is not None

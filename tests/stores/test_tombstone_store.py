@@ -1,5 +1,7 @@
 """Tombstones and the one rewrite of the operations store: the same from SQLite and PostgreSQL."""
 
+from datetime import timedelta
+
 from ops_samples import AT, action, load, sql
 
 from crm_assets.privacy.erased_ops import forget_ops
@@ -18,6 +20,24 @@ def test_a_tombstone_stands_once_and_in_its_tenant(store, address):
     assert store.tombstones() == {"t1": "email", "t2": "phone", "t3": "phone"}
     assert store.last_tombstone_id() >= 3
     assert OpsStore(address, "other").tombstones() == {}
+
+
+def test_tombstones_of_one_moment_are_found_together_and_lifted(store, address):
+    later = AT + timedelta(microseconds=1)
+    store.add_tombstones({"t1": "email", "t2": "sale"}, AT)
+    store.add_tombstones({"t2": "sale", "t3": "phone"}, later)
+    OpsStore(address, "other").add_tombstones({"t1": "email", "t4": "phone"}, AT)
+    assert store.tombstones_beside(["t1", "t9"]) == [
+        {"tag": "t1", "kind": "email", "at": AT}, {"tag": "t2", "kind": "sale", "at": AT},
+    ]  # fmt: skip
+    assert store.tombstones_beside(["t9"]) == store.tombstones_beside([]) == []
+    assert store.lift_tombstones(["t1", "t9"]) == 1
+    assert store.lift_tombstones([]) == 0
+    assert store.tombstones() == {"t2": "sale", "t3": "phone"}
+    assert OpsStore(address, "other").tombstones() == {"t1": "email", "t4": "phone"}
+    newest = store.last_tombstone_id()
+    store.add_tombstones({"t1": "email"}, later)
+    assert store.last_tombstone_id() > newest, "whoever is erased again is a newer tombstone"
 
 
 def test_the_store_forgets_what_is_personal_and_keeps_its_rows(store, address):

@@ -104,8 +104,34 @@ def test_a_token_is_taken_out_of_a_body(text, left):
 
 
 @pytest.mark.parametrize(
+    ("body", "token"),
+    [
+        ({"hottok": "t"}, "t"),
+        ({"hottok": 5}, None),
+        ({"data": {"hottok": "t"}}, None),
+        (["t"], None),
+    ],
+)
+def test_the_token_is_a_text_of_the_root(body, token):
+    assert read_post(json.dumps(body).encode(), None).token == token
+
+
+def test_a_token_goes_from_a_body_that_is_too_deep_to_be_written_again():
+    for depth in range(900, 1000):
+        body = f'{{"hottok": "secret", "a": {"[" * depth}{"]" * depth}}}'
+        assert "secret" not in event(body.encode()).body
+
+
+@pytest.mark.parametrize("body", [b"", b"&".join([b"a=1"] * 1001)], ids=["empty", "too many"])
+def test_a_form_that_cannot_be_read_stays_text(body):
+    post = read_post(body, "application/x-www-form-urlencoded")
+    assert (post.text, post.said, post.is_form) == (body.decode(), None, False)
+
+
+@pytest.mark.parametrize(
     ("body", "version"),
     [
+        ({"version": "2\x07"}, "2\ufffd"),
         ({"version": "2.0.0"}, "2.0.0"),
         ({"version": 2}, "2"),
         ({"event": "X"}, None),

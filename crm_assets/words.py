@@ -1,0 +1,66 @@
+"""Words for what people read: the statuses of subscriptions and accesses, and counts. Pure.
+
+Tables, JSON and API keep the vendor's own values; lists, reports and filters speak these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+SUBSCRIPTION_STATUSES = {
+    "STARTED": "iniciada",
+    "ACTIVE": "ativa",
+    "DELAYED": "atrasada",
+    "PAST_DUE": "com pagamento vencido",
+    "INACTIVE": "inativa",
+    "OVERDUE": "fim de ciclo",
+    "EXPIRED": "expirada",
+    "CANCELLED": "cancelada",
+    "CANCELLED_BY_CUSTOMER": "cancelada pelo cliente",
+    "CANCELLED_BY_SELLER": "cancelada pelo produtor",
+    "CANCELLED_BY_ADMIN": "cancelada pela Hotmart",
+}
+SEGMENTS = {
+    "ativa": "ativa",
+    "trial": "trial",
+    "em_risco": "em risco",
+    "cancelada": "cancelada",
+    "outra": "outra",
+}
+"""Exclusive parts of all subscriptions; `em_risco` are the late ones (rules 6.3)."""
+
+ACCESS_STATUSES = {
+    "granted": "liberado",
+    "grace": "em tolerância",
+    "suspended": "suspenso",
+    "ended": "encerrado",
+}
+AT_RISK = "em risco (atrasadas ou canceladas ainda pagas)"
+"""The figure, which is wider than the segment of nearly the same name (rules 6.3)."""
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun: `1 linha`, `3 linhas`.
+
+    Args:
+        count: how many.
+        one: the noun of one, with what agrees with it.
+        many: of none or several; an `s` at the end of `one` by default.
+    """
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
+def meant(said: str, words: Mapping[str, str]) -> str | None:
+    """The value that somebody means by a word, or by the value itself; None when it is none.
+
+    Args:
+        said: in any letter case, spaces as `_` or `-` too.
+        words: word by value.
+    """
+    wanted = _plain(said)
+    return next((v for v, word in words.items() if wanted in {_plain(v), _plain(word)}), None)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s_-]+", " ", text.strip()).casefold()
