@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -42,6 +43,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="slow; runs in .ci/run (CRM_FULL=1)"))
 
 
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives as long as the session."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
     """In the full suite a skipped test is a failed one."""
@@ -78,18 +85,20 @@ def sandbox(shared_sandbox: SandboxServer) -> SandboxServer:
 def finished_home(shared_sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of the sample tenant after its first round; copy it, never change it.
 
-    The first worker that needs it makes it, for all.
+    The first worker that needs it makes it; each has a copy, since reading leaves files too.
     """
+    import shutil
+
     from filelock import FileLock
 
-    shared = tmp_path_factory.getbasetemp()
-    home = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "finished"
-    with FileLock(f"{home}.lock"):
-        if not home.exists():
-            draft = home.with_name("unfinished")
+    own = tmp_path_factory.getbasetemp()
+    made = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made"
+    with FileLock(f"{made}.lock"):
+        if not made.exists():
+            draft = made.with_name("unfinished")
             _first_round(draft, shared_sandbox)
-            draft.rename(home)
-    return home
+            draft.rename(made)
+        return Path(shutil.copytree(made, own / "finished"))
 
 
 def _first_round(home: Path, server: SandboxServer) -> None:
