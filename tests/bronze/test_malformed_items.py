@@ -28,6 +28,8 @@ from crm_resources.hotmart.sandbox_data import SandboxData
 from crm_resources.hotmart.sandbox_items import commissions_item, price_details_item
 from crm_resources.warehouse import Transaction
 
+pytestmark = pytest.mark.slow
+
 WORDS = [
     "", " ", "null", "NaN", "-1", "1e999", "1.234,56", "true", "APPROVED", "approved ", "AFFILIATE",
     "BUYER", "PRODUCER", "SUBSCRIPTION", "SMART_INSTALLMENT", "BRL", "usd", "HP1", "HP1C1", "H P",

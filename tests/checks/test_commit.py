@@ -12,6 +12,8 @@ from crm_assets.resources import MIGRATIONS
 from crm_assets.steps import Reconciliation, Table, table_step
 from crm_resources.warehouse import Warehouse
 
+pytestmark = pytest.mark.slow
+
 
 class Counted(Contract):
     """Numbers from one."""

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 WHY = ("--reason", "senha repassada", "--by", "rita")
 
 

@@ -21,6 +21,8 @@ from crm_resources.ops.resource import OpsResource
 from crm_resources.ops.store import Action, OpsStore
 from crm_resources.warehouse import Warehouse
 
+pytestmark = pytest.mark.slow
+
 D = date(2026, 3, 15)
 RECORDS = [
     {"record_id": "r1", "source_id": "r1", "email_key": "a@example.com", "phone": "+5511900000001"}

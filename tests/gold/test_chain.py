@@ -12,6 +12,8 @@ from lake import Lake, local, site
 from crm_assets.gold import audiences, remarketing
 from crm_assets.silver import carts, contacts, customers, records, sales, xref
 
+pytestmark = pytest.mark.slow
+
 LOG = pl.Schema(
     {"kind": pl.String, "day": pl.Date, "customer_id": pl.String}
     | {"id": pl.Int64, "idempotency_key": pl.String}

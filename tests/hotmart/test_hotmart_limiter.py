@@ -21,7 +21,7 @@ from crm_resources.hotmart import (
 )
 from crm_resources.hotmart.statuses import accepted_page, failure_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 
 # --- what a reply means

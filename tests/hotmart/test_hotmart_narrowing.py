@@ -19,7 +19,7 @@ from crm_resources.hotmart import (
     WindowRead,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ from crm_assets.silver import contacts, customers, records, sales, xref
 from crm_assets.steps import Site
 from crm_resources.ops import ExportRecord, Load, OpsStore
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 SLICE = "2026-03-01_0123456789ab"
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from crm_assets.silver.access_rules import BLOCK, decision
+
+pytestmark = pytest.mark.slow
 
 HELD = "FROM silver.access WHERE product_id = '3102'"
 

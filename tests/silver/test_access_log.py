@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import date, timedelta
 
+import pytest
 from access_samples import bought, day, decide, decided, lake_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from subscription_samples import CANCEL, DELAY, event, noon, paid, plan
 
 from crm_assets.silver.access import _log_agrees, _write
 from crm_assets.silver.access_rules import BLOCK, RELEASE
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_clock_alone_suspends_and_ends():

@@ -24,6 +24,8 @@ from crm_assets.checks.contract import check_table
 from crm_assets.checks.subscriptions import SubscriptionReadings
 from crm_assets.silver.subscriptions import _inside_life, _no_overlap, _one_open_status, _write
 
+pytestmark = pytest.mark.slow
+
 
 def test_readings_are_kept_so_that_the_api_need_not_repeat_itself():
     lake = tell("2026-02-01", paid("2026-01-05"), reading("2026-01-31")).lake

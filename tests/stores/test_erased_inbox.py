@@ -9,6 +9,8 @@ from crm_assets.privacy.erased_ops import forget_ops
 from crm_assets.privacy.scrub import HIDDEN
 from crm_resources.ops import InboxEvent, OpsStore
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ("ana@example.com", "5511987651234", "ana souza")
 SALE = {
     "id": "e1",

@@ -12,6 +12,8 @@ from web_server import HOTMART_PATH, HOTTOK, TOKEN, environ_of, serving
 from crm_resources.ops import database
 from crm_web import inbox, receiver, server
 
+pytestmark = pytest.mark.slow
+
 EVENT = {"id": "e1", "event": "PURCHASE_APPROVED"}
 
 
