@@ -15,7 +15,6 @@ from rich.table import Table
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 COLUMNS = ("what", "measured", "floor", "ratio", "bar", "peak memory")
 
-_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _VERSIONS = ("dagster", "duckdb", "polars", "pandera", "httpx")
 _NOTHING = "–"
 
@@ -114,26 +113,26 @@ def versions() -> str:
     return f"Python {platform.python_version()}, {named}"
 
 
-def write(readings: Sequence[Reading], scale: float, where: str) -> None:
-    """Put the table in the place of the one in `docs/benchmarks.md`.
+def write(name: str, readings: Sequence[Reading], where: str) -> None:
+    """Put the table of a benchmark in the place of the one in `docs/benchmarks.md`.
 
     Args:
-        readings: the lines.
-        scale: the scale they were measured at.
+        name: the benchmark's.
+        readings: its lines, measured at scale 1.
         where: the machine, as `machine` told it before the first of them.
     """
     lines = [
-        f"{datetime.now(UTC):%Y-%m-%d}, scale {scale:g}: {where}. {versions()}.",
+        f"{datetime.now(UTC):%Y-%m-%d}: {where}. {versions()}.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         f"|{'---|' * len(COLUMNS)}",
         *(f"| {' | '.join(reading.cells())} |" for reading in readings),
     ]
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(_BEGIN)
-    _, after = rest.split(_END)
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(end)[2]
     measured = "\n".join(lines)
-    PAGE.write_text(f"{before}{_BEGIN}\n{measured}\n{_END}{after}", encoding="utf-8")
+    PAGE.write_text(f"{before}{begin}\n{measured}\n{end}{after}", encoding="utf-8")
 
 
 def _processor() -> str:

@@ -117,19 +117,26 @@ def test_month_before(months, day):
     assert month_before(months) == day
 
 
-def test_the_table_takes_its_place_in_the_page(tmp_path, monkeypatch):
-    page = tmp_path / "benchmarks.md"
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_table_takes_its_place_in_the_page(tmp_path, monkeypatch, name):
+    def elsewhere(text):
+        before, _, rest = text.partition(f"<!-- {name}: begin -->")
+        return before, rest.partition(f"<!-- {name}: end -->")[2]
+
+    page, before = tmp_path / "benchmarks.md", PAGE.read_text(encoding="utf-8")
     shutil.copy(PAGE, page)
     monkeypatch.setattr(report, "PAGE", page)
     reading = Reading("invented", "1.00 s", "0.50 s", "2.00 ×", "≤ 1.5 ×", met=False, peak=2**21)
     for _ in range(2):
-        report.write([reading], 1, "an invented machine")
+        report.write(name, [reading], "an invented machine")
     written = page.read_text(encoding="utf-8")
     assert written.count("| invented | 1.00 s | 0.50 s | 2.00 × | ≤ 1.5 × ✗ | 2 MB |") == 1
-    assert written.split("<!--")[0] == PAGE.read_text(encoding="utf-8").split("<!--")[0]
-    assert written.split("-->")[-1] == PAGE.read_text(encoding="utf-8").split("-->")[-1]
+    assert elsewhere(written) == elsewhere(before)
+    assert all(elsewhere(before))
 
 
-@pytest.mark.parametrize("arguments", [["nothing"], ["contact", "--write"], ["--write", "--cpu"]])
+@pytest.mark.parametrize(
+    "arguments", [["nothing"], ["--scale", "0.5", "--write"], ["--write", "--cpu"]]
+)
 def test_wrong_use_is_refused(arguments):
     assert CliRunner().invoke(app, arguments).exit_code == 2
