@@ -188,18 +188,20 @@ _CUSTOMERS = """
     FROM silver.customers
 """
 _OUTSIDE = """
-    SELECT coalesce(sum(value) FILTER (WHERE owner = 'nobody'), 0),
-           coalesce(sum(value) FILTER (WHERE owner = 'erased'), 0),
-           coalesce(sum(value) FILTER (WHERE owner = 'customer'), 0),
-           string_agg(DISTINCT coalesce(name, product_id, 'sem nome'), ', ')
-               FILTER (WHERE owner = 'customer')
-    FROM (
+    WITH owned AS (
         SELECT *, CASE WHEN customer_id IS NULL THEN 'nobody'
                        WHEN customer_id IN (SELECT customer_id FROM silver.customers)
                        THEN 'customer' ELSE 'erased' END AS owner
         FROM silver.sales
     )
-    LEFT JOIN silver.products USING (source, product_id)
+    SELECT coalesce(sum(value) FILTER (WHERE owner = 'nobody'), 0),
+           coalesce(sum(value) FILTER (WHERE owner = 'erased'), 0),
+           coalesce(sum(value) FILTER (WHERE owner = 'customer'), 0),
+           string_agg(DISTINCT product, ', ' ORDER BY product) FILTER (WHERE owner = 'customer')
+    FROM (
+        SELECT *, coalesce(name, product_id, 'sem nome') AS product FROM owned
+        LEFT JOIN silver.products USING (source, product_id)
+    )
     WHERE is_eligible AND (owner <> 'customer' OR len(coalesce(audiences, [])) = 0)
 """
 _AUDIENCE = """

@@ -36,55 +36,38 @@ def test_the_next_round_does_not_bring_the_person_back(finished):
 
 
 @pytest.mark.slow
-def test_a_known_file_under_another_name_does_not_bring_the_person_back(finished, tmp_path):
-    erased(finished)
-    copies = []
-    for number, file in enumerate(FILES):
-        copies.append(tmp_path / f"outro_{number}.csv")
-        copies[-1].write_bytes(file.read_bytes() + b"\n")
-    done = finished.green("manychat", "refine", files=copies)
-    assert [receipt.slice is not None for receipt in done.receipts] == [True] * len(FILES)
-    assert gone(finished)
-    told = finished.value("SELECT count(*) FROM bronze.manychat_contacts")
-    assert told > 0
-
-
-@pytest.mark.slow
 def test_undoing_and_importing_again_does_not_bring_the_person_back(finished, tmp_path):
     erased(finished)
-    for file in FILES:
-        again = tmp_path / file.name
-        again.write_bytes(file.read_bytes())
-        load = find_received(str(again), finished.ops)
-        finished.green("actions", "refine", undo=load)
-        finished.green("manychat", "refine", files=[again])
+    again = tmp_path / FILES[0].name
+    again.write_bytes(FILES[0].read_bytes())
+    finished.green("actions", "refine", undo=find_received(str(again), finished.ops))
+    finished.green("manychat", "refine", files=[again])
     assert gone(finished)
 
 
 @pytest.mark.slow
-def test_a_file_in_the_input_folder_is_cleared_too(finished):
-    waiting = finished.inbox / "novo.csv"
+def test_no_file_brings_the_person_back_or_keeps_a_copy_of_her(finished, tmp_path):
+    waiting, refused = finished.inbox / "novo.csv", finished.inbox / "lista.txt"
     waiting.write_text(f"nome;email\nAna Beatriz Souza;{ANA[0]}\nNova;nova@example.com\n")
-    refused = finished.inbox / "lista.txt"
     refused.write_text(f"sem coluna\nAna Beatriz Souza {ANA[0]}\n")
     erased(finished)
     assert waiting.read_text() == "nome;email\n\nNova;nova@example.com\n"
     assert refused.read_text() == "sem coluna\n\n"
+    fresh = tmp_path / "depois.csv"
+    fresh.write_text(
+        f"nome;email;whatsapp\nAna Beatriz Souza;{ANA[0]};\nAna B.;;+55 11 6123-4501\n"
+        "Outra;outra@example.com;\n"
+    )
+    renamed = []
+    for number, file in enumerate(FILES):
+        renamed.append(tmp_path / f"outro_{number}.csv")
+        renamed[-1].write_bytes(file.read_bytes() + b"\n")
+    told = finished.green("manychat", files=[fresh, *renamed]).receipts
+    assert [receipt.slice is not None for receipt in told] == [True] * (1 + len(FILES))
     finished.round("manychat", "refine")
     assert gone(finished)
-    assert find_customers(finished.settings, finished.tenant, "nova@example.com") != []
-
-
-@pytest.mark.slow
-def test_a_file_with_the_person_comes_in_without_and_leaves_no_copy_of_her(finished):
-    erased(finished)
-    (finished.inbox / "novo.csv").write_text(
-        f"nome;email;whatsapp\nAna Beatriz Souza;{ANA[0]};\nAna B.;;+55 11 6123-4501\n"
-        "Nova;nova@example.com;\n"
-    )
-    finished.green("manychat", "refine")
-    assert gone(finished)
-    assert find_customers(finished.settings, finished.tenant, "nova@example.com") != []
+    for new in ("nova@example.com", "outra@example.com"):
+        assert find_customers(finished.settings, finished.tenant, new) != []
 
 
 @pytest.mark.slow
@@ -118,8 +101,7 @@ def test_refine_alone_refuses_a_warehouse_that_is_not_cleared(finished, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["rewrite", "write_certificate"])
-def test_an_erasure_cut_short_is_ended_by_the_next_call(finished, monkeypatch, step):
+def test_an_erasure_cut_short_twice_is_ended_by_the_next_call(finished, monkeypatch):
     class Killed(BaseException):
         pass
 
@@ -129,9 +111,13 @@ def test_an_erasure_cut_short_is_ended_by_the_next_call(finished, monkeypatch, s
         return {}
 
     with monkeypatch.context() as patch:
-        patch.setattr(eraser, step, killed)
+        patch.setattr(eraser, "rewrite", killed)
         with pytest.raises(Killed):
             erased(finished)
+    with monkeypatch.context() as patch:
+        patch.setattr(eraser, "write_certificate", killed)
+        with pytest.raises(Killed):
+            eraser.resume(finished.site)
     (finished.folder / ".warehouse.duckdb.tmp").write_text(ANA[0])
     assert eraser.pending(finished.site) is not None
     with pytest.raises(eraser.ErasureError, match="--resume"):
