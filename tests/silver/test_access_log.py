@@ -17,19 +17,16 @@ from crm_assets.silver.access_rules import BLOCK, RELEASE
 
 pytestmark = pytest.mark.slow
 
+LATE = [paid("2026-01-01"), event(DELAY, "2026-02-01"), plan()]
+CANCELLED = [
+    paid("2026-01-05"),
+    event(CANCEL, "2026-01-06", next_charge_at=noon("2026-02-05")),
+    plan(),
+]
+
 
 def test_the_clock_alone_suspends_and_ends():
-    lake = lake_of(
-        "2026-02-01",
-        {
-            "A": [paid("2026-01-01"), event(DELAY, "2026-02-01"), plan()],
-            "B": [
-                paid("2026-01-05"),
-                event(CANCEL, "2026-01-06", next_charge_at=noon("2026-02-05")),
-                plan(),
-            ],
-        },
-    )
+    lake = lake_of("2026-02-01", {"A": LATE, "B": CANCELLED})
     for moment in ("02-01 20:00", "02-05 23:59", "02-06 00:00", "02-07 23:59", "02-08 00:00"):
         decide(lake, local(f"2026-{moment}"))
     log = lake.tx.read("SELECT product_id, before, status FROM silver.access_log ORDER BY rowid")
@@ -42,7 +39,7 @@ def test_the_clock_alone_suspends_and_ends():
 
 
 def test_again_and_with_the_clock_put_back_nothing_is_said_twice():
-    lake = lake_of("2026-02-01", {"A": [paid("2026-01-01"), event(DELAY, "2026-02-01"), plan()]})
+    lake = lake_of("2026-02-01", {"A": LATE})
     for moment in ("02-01 20:00", "02-01 20:00", "02-09 10:00", "02-02 10:00", "02-09 10:00"):
         decide(lake, local(f"2026-{moment}"))
     assert lake.column("SELECT status FROM silver.access_log") == ["grace", "suspended"]
@@ -140,18 +137,7 @@ MOMENTS = st.lists(st.integers(0, 24 * 60), min_size=1, max_size=8)
 @random_cases(4)
 @given(MOMENTS)
 def test_the_log_is_the_story_of_its_moments(hours):
-    lake = lake_of(
-        "2026-02-01",
-        {
-            "A": [paid("2026-01-01"), event(DELAY, "2026-02-01"), plan()],
-            "B": [
-                paid("2026-01-05"),
-                event(CANCEL, "2026-01-06", next_charge_at=noon("2026-02-05")),
-                plan(),
-            ],
-            "C": [bought("2026-01-10")],
-        },
-    )
+    lake = lake_of("2026-02-01", {"A": LATE, "B": CANCELLED, "C": [bought("2026-01-10")]})
     begin = local("2026-02-01 12:00")
     for hour in hours:
         decide(lake, begin + timedelta(hours=hour))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from lake import Lake
+from mcdc_pairs import Pair
 
 from crm_assets.silver.event_rules import TOLD_SALES, events_sql, sale_states_sql
 
@@ -30,31 +31,6 @@ def event(status: str | None, day: float, **more: Any) -> dict[str, Any]:
 def api(status: str | None, day: float, **more: Any) -> dict[str, Any]:
     """The sale as the API told it when it was read."""
     return {"status": status, "extracted_at": at(day), "transaction": "HP", **more}
-
-
-class Pair(NamedTuple):
-    """Two stories that differ in one fact, and what each becomes.
-
-    Attributes:
-        condition: which one differs.
-        outcome: what is looked at: `status`, `reversed_at` or `approved_at`.
-        facts: the rows of both sides.
-        row: one more row of both sides.
-        column: where they differ in it.
-        left: the value on one side, with its outcome.
-        right: on the other side.
-    """
-
-    condition: str
-    outcome: str
-    facts: list[dict[str, Any]]
-    row: dict[str, Any]
-    column: str
-    left: tuple[Any, Any]
-    right: tuple[Any, Any]
-
-    def __str__(self) -> str:
-        return f"{self.outcome}: {self.condition}"
 
 
 APPROVED = event("APPROVED", 1)
@@ -138,7 +114,7 @@ def told() -> dict[str, dict[str, Any]]:
     )
     for place, pair in enumerate(PAIRS):
         for side, (value, _) in (("L", pair.left), ("R", pair.right)):
-            for row in [*pair.facts, {**pair.row, pair.column: value}]:
+            for row in pair.told(value):
                 number += 1
                 own = {**row, "transaction": row["transaction"] and f"{side}{place}"}
                 if "extracted_at" in row:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import cache
-from typing import Any, NamedTuple
 
 import pytest
 from lake import local
+from mcdc_pairs import Pair
 from subscription_samples import (
     CODE,
     DELAY,
@@ -38,34 +38,6 @@ OUTCOMES = {
     "statuses": lambda told: [status for status, _ in told.history],
 }
 """What is looked at; any other name is a column of `silver.subscriptions`, a day of an instant."""
-
-
-class Pair(NamedTuple):
-    """Two lives that differ in one fact, and what each becomes.
-
-    Attributes:
-        condition: which one differs.
-        outcome: what is looked at.
-        facts: the rows of both sides.
-        row: one more row of both sides.
-        column: where they differ in it.
-        left: the value on one side, with its outcome.
-        right: on the other side.
-    """
-
-    condition: str
-    outcome: str
-    facts: list[dict[str, Any]]
-    row: dict[str, Any]
-    column: str
-    left: tuple[Any, Any]
-    right: tuple[Any, Any]
-
-    def __str__(self) -> str:
-        return f"{self.outcome}: {self.condition}"
-
-    def told(self, value: Any) -> list[dict[str, Any]]:
-        return [*self.facts, {**self.row, self.column: value}]
 
 
 SALE = paid("2026-02-05")
