@@ -31,9 +31,8 @@ FULL = bool(os.environ.get("CRM_FULL"))
 """The full suite of `.ci/run`: slow tests run, and a skip is a failure."""
 
 
-settings.register_profile("daily", max_examples=15, derandomize=True, deadline=None)
-settings.register_profile("full", max_examples=20, derandomize=True, deadline=None)
-settings.load_profile("full" if FULL else "daily")
+settings.register_profile("suite", max_examples=15, derandomize=True, deadline=None)
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

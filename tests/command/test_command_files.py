@@ -178,27 +178,30 @@ def state(ran):
     }
 
 
-@pytest.mark.parametrize(("source", "content"), [("manychat", NEW), ("hotmart-csv", SALES)])
-def test_an_undone_import_leaves_everything_as_if_it_had_never_been(ran, tmp_path, source, content):
-    file = tmp_path / "novos.csv"
-    file.write_text(content)
+def test_an_undone_import_leaves_everything_as_if_it_had_never_been(ran, tmp_path):
     ran("run", "--only", "actions,refine")  # so that the first day's own batch is known
-    before = state(ran)
-    assert ran("import", source, file).code == 0
-    assert state(ran) != before
-    kept = (ran.store / "raw").rglob("*.csv")
-    (copy,) = [path for path in kept if path.read_bytes() == content.encode()]
+    states, copies = [state(ran)], []
+    for source, content in (("manychat", NEW), ("hotmart-csv", SALES)):
+        file = tmp_path / f"{source}.csv"
+        file.write_text(content)
+        assert ran("import", source, file).code == 0
+        kept = (ran.store / "raw").rglob("*.csv")
+        copies += [path for path in kept if path.read_bytes() == content.encode()]
+        states.append(state(ran))
+    contacts, sales = copies
+    assert states[0] != states[1] != states[2]
 
-    said = ran("import", "undo", file)
-    assert (said.code, said.err) == (0, "")
-    assert f"novos.csv ({copy.stem}): desfeito: " in said.out
-    assert state(ran) == before
-    assert not copy.exists()
+    for name, copy, before in (("hotmart-csv", sales, 1), ("manychat", contacts, 0)):
+        said = ran("import", "undo", tmp_path / f"{name}.csv")
+        assert (said.code, said.err) == (0, "")
+        assert f"{name}.csv ({copy.stem}): desfeito: " in said.out
+        assert state(ran) == states[before]
+        assert not copy.exists()
 
-    again = ran("import", "undo", copy.stem)
+    again = ran("import", "undo", sales.stem)
     assert again.code == 0
     assert "já estava desfeito" in again.out
-    assert state(ran) == before
+    assert state(ran) == states[0]
 
 
 def test_a_dry_run_of_an_undo_counts_rows_and_people(ran, tmp_path, tree):
