@@ -65,9 +65,10 @@ def backup(
             f"{made.size / 2**20:.1f} MB".replace(".", ",")
         )
         if not made.has_secrets:
+            keys = escape(str(settings.home / "keys"))
             out.print(
                 "  sem os segredos nem a chave dos apagamentos: defina CRM_BACKUP_PASSPHRASE para "
-                "que vão junto, criptografados, ou guarde o .env e data/keys em outro lugar."
+                f"que vão junto, criptografados, ou guarde o .env e {keys} em outro lugar."
             )
     sys.exit(0 if done else 1)
 

@@ -25,6 +25,7 @@ from crm_assets.words import counted
 
 if TYPE_CHECKING:
     from crm_assets.rounds import Round, RunOutcome
+    from crm_resources.ops import OpsStore
 
 _FATE = {
     "received": "será importado",
@@ -98,6 +99,21 @@ def tell_round(settings: Settings, tenant: Tenant, done: Round) -> None:
     folder = settings.output_folder(tenant.slug)
     if folder.exists():
         out.print(escape(f"  arquivos em {folder}"))
+
+
+def tell_unread_events(ops: OpsStore) -> None:
+    """The events that could not be read, without which a round goes on."""
+    counts = ops.event_counts()
+    failed, dead = (
+        sum(count for (_, state), count in counts.items() if state == wanted)
+        for wanted in ("failed", "dead")
+    )
+    if failed:
+        told = counted(failed, "evento falhou e será tentado", "eventos falharam e serão tentados")
+        err.print(f"  [yellow]{told} de novo: `crm events list --state falhou`[/]")
+    if dead:
+        told = counted(dead, "evento não pôde ser lido", "eventos não puderam ser lidos")
+        err.print(f"  [yellow]{told} em três tentativas: `crm events list --state morto`[/]")
 
 
 def tell_plan(settings: Settings, tenant: Tenant, stages: Sequence[str], known: Landed) -> None:

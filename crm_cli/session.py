@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from crm_assets.settings import CHECKOUT, Settings, SettingsError, load_settings
 from crm_assets.tenants import Tenant, load_tenants
-from crm_cli.console import out, refuse, tell_round, tell_tenant
+from crm_cli.console import out, refuse, tell_round, tell_tenant, tell_unread_events
 from crm_resources.locks import Busy
 
 if TYPE_CHECKING:
@@ -149,6 +149,8 @@ def run_tenant(
             refuse(busy if wait is None else or_wait(busy))
             return False
     tell_round(settings, tenant, done)
+    if any(outcome.stage == "events" for outcome in done.outcomes):
+        tell_unread_events(site.ops_store())
     for line in published(settings, tenant):
         out.print(escape(line))
     return done.ok

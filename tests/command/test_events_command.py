@@ -108,3 +108,4 @@ def test_a_replay_reads_and_refines(crm, inbox):
     assert "✓ events" in said.out
     assert "✓ refine" in said.out
     assert inbox.event_counts() == {("hotmart", "failed"): 4}
+    assert "4 eventos falharam e serão tentados de novo: `crm events list --state fal" in said.err
