@@ -186,16 +186,19 @@ def rows_sql() -> str:
     """SELECT of typed rows from `items`.
 
     `items` holds `event_id, event, kind, version, event_at, received_at, inbox_id, raw` of each
-    body; the rows have these, `occurred_at` and every column that the body fills. An event cannot
-    have happened after it was received: one that says so within a day happened then, any other
-    loses its kind. `unread` lists what is empty although the body has it, as `field, reason, raw`,
-    of events with a kind.
+    body; the rows have these, `occurred_at` and every column that the body fills. Nothing can
+    have happened after it was received: a date that says so within a day is that of the receipt,
+    any other is left out, and an event's own takes its kind along. `unread` lists what is empty
+    although the body has it, as `field, reason, raw`, of events with a kind.
     """
     trimmed = ", ".join(f"{_trimmed(path)} AS t{place}" for place, path in enumerate(_PATHS))
     texts = ", ".join(f"{_text(f't{place}')} AS x{place}" for place in range(len(_PATHS)))
     cells = ", ".join(f"{_cell(name)} AS {name}" for name in CELLS)
     plain = ", ".join(
-        f"CASE WHEN NOT {_is_late(name)} THEN {name} END AS {name}" if name in _PAST else name
+        f"CASE WHEN NOT {_is_late(name)} AND {name} IS NOT NULL THEN least({name}, received_at) END"
+        f" AS {name}"
+        if name in _PAST
+        else name
         for name in CELLS
         if name not in _COMPOSED
     )
