@@ -6,6 +6,8 @@ import re
 import pytest
 from world import SAMPLE
 
+pytestmark = pytest.mark.slow
+
 WHY = ("--reason", "ela confirmou", "--by", "bia")
 
 

@@ -2,10 +2,13 @@
 
 import phone_oracle
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crm_assets.contact.phone import normalize_phones
+
+pytestmark = pytest.mark.slow
 
 PREFIXES = [
     "", "", "", "+", "+55", "+55 ", "55", "550", "0", "00", "0055", "+550", "0015", "0021 55 ",

@@ -13,6 +13,8 @@ from crm_assets.bronze.receiving import raw_path
 from crm_assets.privacy.retention import LEADS, OUTPUTS, POSTPONED, RAW, REJECTS
 from crm_resources.ops import Load, OpsStore
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 MAIL, PHONE = "a@example.com", "+5511987650001"
 

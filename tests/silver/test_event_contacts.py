@@ -13,6 +13,8 @@ from crm_assets.checks.events import Events
 from crm_assets.checks.silver import ContactRecords, SaleRecords
 from crm_assets.silver.records import _transactions_match, _write
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 3, 12, 15, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)
 CART = {"kind": "PURCHASE_OUT_OF_SHOPPING_CART", "transaction": None}
