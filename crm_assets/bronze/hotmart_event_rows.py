@@ -195,8 +195,7 @@ def rows_sql() -> str:
     texts = ", ".join(f"{_text(f't{place}')} AS x{place}" for place in range(len(_PATHS)))
     cells = ", ".join(f"{_cell(name)} AS {name}" for name in CELLS)
     plain = ", ".join(
-        f"CASE WHEN NOT {_is_late(name)} AND {name} IS NOT NULL THEN least({name}, received_at) END"
-        f" AS {name}"
+        f"CASE WHEN {name} <= received_at + {AHEAD} THEN least({name}, received_at) END AS {name}"
         if name in _PAST
         else name
         for name in CELLS
@@ -225,7 +224,7 @@ def rows_sql() -> str:
             FROM texts
         )
         SELECT event_id, event, CASE WHEN NOT {_is_late("dated_at")} THEN kind END AS kind, version,
-               least(coalesce(dated_at, received_at), received_at) AS occurred_at,
+               least(dated_at, received_at) AS occurred_at,
                received_at, inbox_id, raw::JSON AS raw, {plain},
                coalesce(whole_name, nullif(trim(concat_ws(' ', first_name, last_name)), ''))
                    AS name,

@@ -3,8 +3,8 @@
 Every number is a setting of the tenant. Copies of contents are counted from the day they came,
 other files from their last change, people from their last interaction. Of an import only the copies
 go: its rows stay, and can no longer be read again from a file; so do those of an event, without its
-body. Snapshots are thinned out where they
-are published (`gold/serving.py`), and records of runs by Dagster.
+body. Snapshots are thinned out where they are published (`gold/serving.py`), and records of runs by
+Dagster.
 """
 
 import re

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from datetime import date
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from access_samples import bought, decide, decided, lake_of
 from lake import cus, local
+from mcdc_pairs import Pair
 from subscription_samples import DELAY, MONTHLY, cancel, event, noon, paid, reading
 
 from crm_assets.silver.access_rules import BLOCK, RELEASE
@@ -22,24 +23,16 @@ pytestmark = pytest.mark.slow
 NOW = local("2026-02-08 12:00")
 
 
-class Pair(NamedTuple):
-    """Two stories that differ in one fact, and what each gives.
-
-    Attributes:
-        condition: which one differs.
-        facts: the rows of both sides.
-        row: one more row of both sides.
-        column: where they differ in it.
-        left: the value on one side, with its outcome.
-        right: on the other side.
-    """
-
-    condition: str
-    facts: list[dict[str, Any]]
-    row: dict[str, Any]
-    column: str
-    left: tuple[Any, tuple[str, str] | None]
-    right: tuple[Any, tuple[str, str] | None]
+def story(
+    condition: str,
+    facts: list[dict[str, Any]],
+    row: dict[str, Any],
+    column: str,
+    left: tuple[Any, tuple[str, str] | None],
+    right: tuple[Any, tuple[str, str] | None],
+) -> Pair:
+    """A pair of which the access is looked at."""
+    return Pair(condition, "access", facts, row, column, left, right)
 
 
 GRANTED, GRACE, SUSPENDED, BOUGHT = (
@@ -53,41 +46,41 @@ RETURNED = bought("2026-01-10", refunded="2026-01-12")
 SALE = paid("2026-01-20")
 PAIRS = [
     # Whose purchases count.
-    Pair("our own", [], ONCE, "is_own", (True, BOUGHT), (False, None)),
-    Pair("of nobody erased", [], ONCE, "is_erased", (False, BOUGHT), (True, None)),
-    Pair("of a customer", [], ONCE, "customer_id", (cus(1), BOUGHT), (None, None)),
-    Pair("paid", [], ONCE, "was_paid", (True, BOUGHT), (False, None)),
-    Pair("kept", [], RETURNED, "is_refunded", (False, BOUGHT), (True, ("ended", "reembolso"))),
-    Pair(
+    story("our own", [], ONCE, "is_own", (True, BOUGHT), (False, None)),
+    story("of nobody erased", [], ONCE, "is_erased", (False, BOUGHT), (True, None)),
+    story("of a customer", [], ONCE, "customer_id", (cus(1), BOUGHT), (None, None)),
+    story("paid", [], ONCE, "was_paid", (True, BOUGHT), (False, None)),
+    story("kept", [], RETURNED, "is_refunded", (False, BOUGHT), (True, ("ended", "reembolso"))),
+    story(
         "returned by the bank", [], RETURNED, "reversal_kind",
         ("refund", ("ended", "reembolso")), ("chargeback", ("ended", "chargeback")),
     ),
-    Pair(
+    story(
         "a subscription's, by its code", [MONTHLY], SALE, "subscriber_code",
         ("ABCD1234", GRANTED), (None, BOUGHT),
     ),
-    Pair(
+    story(
         "a subscription's, by its mode", [MONTHLY], SALE, "payment_mode",
         ("SUBSCRIPTION", GRANTED), ("SMART_INSTALLMENT", BOUGHT),
     ),
     # Whose subscriptions count.
-    Pair("known", [MONTHLY], SALE, "customer_id", (cus(1), GRANTED), (cus(99), None)),
-    Pair("ever granted", [MONTHLY], SALE, "was_paid", (True, GRANTED), (False, None)),
+    story("known", [MONTHLY], SALE, "customer_id", (cus(1), GRANTED), (cus(99), None)),
+    story("ever granted", [MONTHLY], SALE, "was_paid", (True, GRANTED), (False, None)),
     # What the clock decides.
-    Pair(
+    story(
         "over", [MONTHLY, SALE], cancel("2026-01-25", "2026-02-07"), "next_charge_at",
         (noon("2026-02-07"), ("ended", "cancelamento")),
         (noon("2026-02-08"), ("granted", "cancelamento")),
     ),
-    Pair(
+    story(
         "late for a week", [MONTHLY, SALE], event(DELAY, "2026-02-01"), "occurred_at",
         (noon("2026-02-01"), SUSPENDED), (noon("2026-02-02"), GRACE),
     ),
-    Pair(
+    story(
         "late", [MONTHLY, SALE], event(DELAY, "2026-02-08"), "occurred_at",
         (local("2026-02-08 11:59"), GRACE), (local("2026-02-09 12:01"), GRANTED),
     ),
-    Pair(
+    story(
         "in a trial", [],
         reading(
             "2026-02-07",
@@ -104,7 +97,7 @@ PAIRS = [
 def told() -> dict[str, tuple[str, str]]:
     """The access that each side of every pair gives, told at once."""
     sides = {
-        f"{side}{place}": [*pair.facts, {**pair.row, pair.column: value}]
+        f"{side}{place}": pair.told(value)
         for place, pair in enumerate(PAIRS)
         for side, (value, _) in (("L", pair.left), ("R", pair.right))
     }
