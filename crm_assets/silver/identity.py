@@ -1,10 +1,10 @@
 """Who is one person: same e-mail, same phone or same id inside a source, transitively (rules 2.1).
 
-The method is a reduced graph (mdm.md 4.1). Every key gets the first record that carries it, its
-root; a record then only says that the roots of its keys are one. Records whose roots agree drop
-out, and the rest is contracted (`graph`). Guards decide which keys join (`keys`); what breaks a
-rule all the same is taken apart (`conflicts`); ids stay what they were (`ids`); and only what a
-change touches is resolved again (`scope`).
+The method is a reduced graph (mdm.md 4.1). Every key that several records carry gets the first of
+them, its root; a record then only says that the roots of its keys are one. Records whose roots
+agree drop out, and the rest is contracted (`graph`). Guards decide which keys join (`keys`); what
+breaks a rule all the same is taken apart (`conflicts`); ids stay what they were (`ids`); and only
+what a change touches is resolved again (`scope`).
 """
 
 from __future__ import annotations
@@ -70,6 +70,12 @@ def resolve(tx: Transaction, guards: Identity, *, full: bool = False) -> None:
         IdentityError: the graph did not settle.
     """
     find_components(tx, guards, full=full)
+    tx.execute(
+        _SHARED,
+        {"min_emails": guards.min_household_emails, "mailboxes": list(keys.FUNCTION_MAILBOXES)},
+    )
+    for table in _DONE_WITH:
+        tx.execute(f"DROP TABLE {table}")
     ids.choose_ids(tx)
 
 
@@ -98,24 +104,16 @@ def find_components(tx: Transaction, guards: Identity, *, full: bool = True) -> 
     scope.read_decisions(tx)
     scoped = scope.choose_scope(tx, guards, full=full)
     keys.find_roots(tx)
+    tx.execute(_STARS)
     keys.judge_keys(tx, guards, scoped=scoped)
-    keys.drop_roots(tx)
-    has_households = tx.scalar("SELECT count(*) FROM household_roots") > 0
-    tx.execute(_STARS.format(household=_HOUSEHOLD if has_households else _NO_HOUSEHOLD))
+    keys.leave_out(tx)
     tx.execute(_EDGES)
     if tx.scalar("SELECT count(*) FROM together"):
         tx.execute(_DECIDED_EDGES)
     contract(tx)
     tx.execute(_COMPONENTS)
-    if tx.scalar("SELECT count(*) FROM source_roots"):
-        tx.execute(_BROUGHT_ALONG)
+    tx.execute(_BROUGHT_ALONG)
     _separate(tx, guards)
-    tx.execute(
-        _SHARED,
-        {"min_emails": guards.min_household_emails, "mailboxes": list(keys.FUNCTION_MAILBOXES)},
-    )
-    for table in _DONE_WITH:
-        tx.execute(f"DROP TABLE {table}")
 
 
 def _separate(tx: Transaction, guards: Identity) -> None:
@@ -211,37 +209,38 @@ def _store_findings(tx: Transaction, now: datetime, *, scoped: bool) -> None:
     tx.execute("INSERT INTO silver.identity_findings BY NAME FROM new_findings")
 
 
+_ROOT = "least(email_root, phone_root, source_root)"
+"""SQL of the first record that shares a key with a record; null when none does."""
+
+# The roots of a record's keys; a lone key is one that no other record carries.
 _STARS = """
     CREATE OR REPLACE TEMP TABLE stars AS
     SELECT rid, email_key IS NOT NULL OR phone_key IS NOT NULL AS is_keyed,
-           email.root AS email, coalesce(phone.root, household.root) AS phone,
-           source.root AS source,
-           coalesce(least(email.root, phone.root, household.root, source.root), rid) AS root,
-           CASE WHEN email.records > 1 THEN 'email'
-                WHEN greatest(phone.records, household.records) > 1 THEN 'phone'
-                WHEN source.records > 1 THEN 'source'
-                ELSE 'own' END AS joined_by
+           email.root AS email_root, phone.root AS phone_root, source.root AS source_root,
+           email_key IS NOT NULL AND email.root IS NULL AS lone_email,
+           phone_key IS NOT NULL AND phone.root IS NULL AS lone_phone,
+           source_key IS NOT NULL AND source.root IS NULL AS lone_source
     FROM nodes
-    LEFT JOIN email_roots AS email ON email.key = email_key
-    LEFT JOIN phone_roots AS phone ON phone.key = phone_key
+    LEFT JOIN email_roots AS email ON email.key = email_key AND email.records > 1
+    LEFT JOIN phone_roots AS phone ON phone.key = phone_key AND phone.records > 1
     LEFT JOIN source_roots AS source ON source.key = source_key
-    {household}
 """
-_HOUSEHOLD = """
-    LEFT JOIN household_roots AS household
-        ON household.key = phone_key AND household.name = known_as
-"""
-_NO_HOUSEHOLD = "CROSS JOIN (SELECT NULL::BIGINT AS root, NULL::BIGINT AS records) AS household"
-_EDGES = """
+_EDGES = f"""
     CREATE OR REPLACE TEMP TABLE edges AS
-    SELECT root AS a, email AS b FROM stars WHERE email <> root
-    UNION SELECT root, phone FROM stars WHERE phone <> root
-    UNION SELECT root, source FROM stars WHERE source <> root
+    WITH joining AS (
+        SELECT {_ROOT} AS root, email_root, phone_root, source_root
+        FROM stars
+        WHERE email_root <> phone_root OR phone_root <> source_root OR email_root <> source_root
+    )
+    SELECT root AS a, email_root AS b FROM joining WHERE email_root <> root
+    UNION SELECT root, phone_root FROM joining WHERE phone_root <> root
+    UNION SELECT root, source_root FROM joining WHERE source_root <> root
 """
-_DECIDED_EDGES = """
+_DECIDED_EDGES = f"""
     INSERT INTO edges
     WITH placed AS (
-        SELECT ref, min(root) AS root FROM nodes JOIN stars USING (rid)
+        SELECT ref, min(coalesce({_ROOT}, rid)) AS root
+        FROM nodes JOIN stars USING (rid)
         WHERE ref IN (SELECT a FROM together UNION ALL SELECT b FROM together) GROUP BY ref
     )
     SELECT DISTINCT least(one.root, other.root), greatest(one.root, other.root)
@@ -250,39 +249,61 @@ _DECIDED_EDGES = """
     JOIN placed AS other ON other.ref = b
     WHERE one.root <> other.root
 """
-_COMPONENTS = """
+_COMPONENTS = f"""
     CREATE OR REPLACE TEMP TABLE components AS
-    SELECT rid, coalesce(label, root) AS component, joined_by
-    FROM stars LEFT JOIN labels ON v = root WHERE is_keyed
+    SELECT rid, coalesce(label, root) AS component,
+           CASE WHEN email_root IS NOT NULL THEN 'email'
+                WHEN phone_root IS NOT NULL THEN 'phone'
+                WHEN source_root IS NOT NULL THEN 'source' ELSE 'own' END AS joined_by
+    FROM (SELECT *, coalesce({_ROOT}, rid) AS root FROM stars WHERE is_keyed)
+    LEFT JOIN labels ON v = root
 """
 # Without e-mail and phone a record can only be brought along by its id inside the source.
 _BROUGHT_ALONG = """
     INSERT INTO components
-    SELECT rid, coalesce(label, root) AS component, joined_by
-    FROM stars LEFT JOIN labels ON v = root
-    WHERE NOT is_keyed AND source IS NOT NULL
-      AND coalesce(label, root) IN (SELECT component FROM components)
+    SELECT rid, coalesce(label, root), CASE WHEN source_root IS NULL THEN 'own' ELSE 'source' END
+    FROM (
+        SELECT rid, source_root, coalesce(source_root, rid) AS root
+        FROM stars WHERE NOT is_keyed AND (source_root IS NOT NULL OR lone_source)
+    )
+    LEFT JOIN labels ON v = root
+    WHERE coalesce(label, root) IN (SELECT component FROM components)
 """
-# Every key of one kind has a root of its own, so that roots count keys.
-_SUSPECTS = """
+# Keys of a component: its roots, and the lone keys of records that another key attaches to it.
+_SUSPECTS = f"""
     CREATE OR REPLACE TEMP TABLE suspects AS
-    WITH over_limits AS (
+    WITH attached AS (
+        SELECT coalesce(label, root) AS component, lone_email, lone_phone
+        FROM (
+            SELECT {_ROOT} AS root, lone_email, lone_phone
+            FROM stars WHERE lone_email OR lone_phone
+        )
+        LEFT JOIN labels ON v = root WHERE root IS NOT NULL
+    ), emails AS (
         SELECT label AS component FROM labels JOIN email_roots ON root = v
-        GROUP BY label HAVING count(*) > $max_emails
+        UNION ALL SELECT component FROM attached WHERE lone_email
+    ), phones AS (
+        SELECT label AS component FROM labels JOIN phone_roots ON root = v
+        UNION ALL SELECT component FROM attached WHERE lone_phone
+    ), over_limits AS (
+        SELECT component FROM emails GROUP BY component HAVING count(*) > $max_emails
         UNION
-        SELECT label FROM labels JOIN phone_roots ON root = v
-        GROUP BY label HAVING count(*) > $max_phones
+        SELECT component FROM phones GROUP BY component HAVING count(*) > $max_phones
     ), documents AS (
         SELECT component FROM components JOIN nodes USING (rid) WHERE document IS NOT NULL
         GROUP BY component HAVING min(document) <> max(document)
-    ), several_buyers AS (
-        SELECT label AS component FROM labels JOIN source_roots ON root = v
-        WHERE starts_with(key, 'hotmart:') GROUP BY label HAVING count(*) > 1
+    ), several_ids AS (
+        SELECT component
+        FROM components JOIN (
+            SELECT rid, coalesce(source_root, rid) AS id
+            FROM stars WHERE source_root IS NOT NULL OR lone_source
+        ) USING (rid)
+        GROUP BY component HAVING min(id) <> max(id)
     ), buyers AS (
         SELECT component
-        FROM components SEMI JOIN several_buyers USING (component) JOIN nodes USING (rid)
-        WHERE hotmart_ucode IS NOT NULL
-        GROUP BY component HAVING min(known_as) <> max(known_as)
+        FROM components SEMI JOIN several_ids USING (component) JOIN nodes USING (rid)
+        WHERE hotmart_ucode IS NOT NULL GROUP BY component
+        HAVING min(hotmart_ucode) <> max(hotmart_ucode) AND min(known_as) <> max(known_as)
     )
     SELECT component, bool_or(over) AS over_limits
     FROM (
@@ -304,9 +325,9 @@ _KEPT_APART = """
 """
 _MEMBERS = """
     SELECT suspects.component, over_limits, rid, ref,
-           CASE WHEN stars.email IS NOT NULL THEN email_key END AS email,
+           CASE WHEN email_root IS NOT NULL OR lone_email THEN email_key END AS email,
            CASE WHEN household_roots.root IS NOT NULL THEN phone_key || ' ' || known_as
-                WHEN stars.phone IS NOT NULL THEN phone_key END AS phone,
+                WHEN phone_root IS NOT NULL OR lone_phone THEN phone_key END AS phone,
            source_key AS source, document, hotmart_ucode AS buyer, known_as AS name
     FROM suspects
     JOIN components USING (component)
@@ -321,29 +342,34 @@ _TAKEN_APART = """
     SELECT rid, component, joined_by FROM parts
     WHERE component IN (SELECT component FROM parts JOIN stars USING (rid) WHERE is_keyed)
 """
-# Joined, but worth a look. A phone of several e-mails has an edge, or is a household's.
+# Joined, but worth a look.
 _SHARED = f"""
     CREATE OR REPLACE TEMP TABLE shared AS
-    WITH several AS (
-        SELECT key FROM phone_roots SEMI JOIN labels ON v = root WHERE records >= $min_emails
+    WITH crowded AS (
+        SELECT phone_root AS root FROM stars
+        WHERE phone_root IN (SELECT root FROM phone_roots WHERE records >= $min_emails)
+        GROUP BY root
+        HAVING count(DISTINCT email_root) + count(*) FILTER (lone_email) >= $min_emails
+    ), carriers AS (
+        SELECT key, rid FROM crowded JOIN phone_roots USING (root) JOIN stars ON phone_root = root
         UNION ALL
-        SELECT key FROM unjoining WHERE kind = 'phone' AND status = 'household'
+        SELECT key, rid FROM unjoining JOIN nodes ON phone_key = key
+        WHERE kind = 'phone' AND status = 'household'
     ), phones AS (
-        SELECT key FROM several JOIN nodes ON phone_key = key
-        GROUP BY key
+        SELECT key FROM carriers JOIN nodes USING (rid) GROUP BY key
         HAVING count(DISTINCT email_key) >= $min_emails
            AND count(DISTINCT known_as) FILTER (source IN ('hotmart', 'woocommerce')) > 1
     ), functions AS (
-        SELECT key FROM email_roots
-        WHERE records > 1 AND list_contains($mailboxes::VARCHAR[], split_part(key, '@', 1))
+        SELECT key, rid FROM email_roots JOIN stars ON email_root = root
+        WHERE list_contains($mailboxes::VARCHAR[], split_part(key, '@', 1))
     ), mailboxes AS (
-        SELECT key FROM functions JOIN nodes ON email_key = key
+        SELECT key FROM functions JOIN nodes USING (rid)
         GROUP BY key HAVING count(DISTINCT surname) > 1
     )
     SELECT '{SHARED_PHONE}' AS finding, 'phone' AS kind, key, rid
-    FROM phones JOIN nodes ON phone_key = key
+    FROM phones JOIN carriers USING (key)
     UNION ALL
-    SELECT '{FUNCTION_MAILBOX}', 'email', key, rid FROM mailboxes JOIN nodes ON email_key = key
+    SELECT '{FUNCTION_MAILBOX}', 'email', key, rid FROM mailboxes JOIN functions USING (key)
 """
 _NEW_FINDINGS = """
     CREATE OR REPLACE TEMP TABLE new_findings AS

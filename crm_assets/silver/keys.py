@@ -22,7 +22,8 @@ FUNCTION_MAILBOXES = (
 def find_roots(tx: Transaction) -> None:
     """Write `email_roots`, `phone_roots` and `source_roots(key, root, records)` from `nodes`.
 
-    The root of a key is the first of the records that carry it.
+    The root of a key is the first of the records that carry it. Listed are the keys that several
+    records carry, since no other joins anything, and those that may not join.
     """
     for kind in ("email", "phone", "source"):
         tx.execute(_ROOTS.format(kind=kind))
@@ -30,6 +31,8 @@ def find_roots(tx: Transaction) -> None:
 
 def judge_keys(tx: Transaction, guards: Identity, *, scoped: bool) -> None:
     """Write `verdicts`, the rows of `silver.key_status` for the keys that were counted.
+
+    Reads the roots and `stars`, which names the roots of each record.
 
     Listed are keys of many records and those that do not join. In a scope only the keys in
     `touched_keys` are counted, since of the others not all records are there.
@@ -54,14 +57,18 @@ def judge_keys(tx: Transaction, guards: Identity, *, scoped: bool) -> None:
     tx.execute(_UNJOINING if scoped else _UNJOINING_OF_ALL)
 
 
-def drop_roots(tx: Transaction) -> None:
-    """Take away the roots of keys that do not join, and give those of households to their names.
+def leave_out(tx: Transaction) -> None:
+    """Take keys that do not join out of `stars` and the roots; give households' to their names.
 
-    Writes `household_roots(key, name, root, records)`.
+    Writes `household_roots(key, name, root)`.
     """
     tx.execute(_HOUSEHOLDS)
     for kind in ("email", "phone"):
-        tx.execute(_DROP.format(kind=kind))
+        if tx.scalar("SELECT count(*) FROM unjoining WHERE kind = ?", [kind]):
+            tx.execute(_LEAVE_OUT.format(kind=kind))
+            tx.execute(_DROP.format(kind=kind))
+    if tx.scalar("SELECT count(*) FROM household_roots"):
+        tx.execute(_BY_NAME)
 
 
 def store_verdicts(tx: Transaction, now: object, *, scoped: bool) -> None:
@@ -74,15 +81,20 @@ def store_verdicts(tx: Transaction, now: object, *, scoped: bool) -> None:
 _ROOTS = """
     CREATE OR REPLACE TEMP TABLE {kind}_roots AS
     SELECT {kind}_key AS key, min(rid) AS root, count(*) AS records
-    FROM nodes WHERE {kind}_key IS NOT NULL GROUP BY {kind}_key
+    FROM nodes WHERE {kind}_key IS NOT NULL GROUP BY key
+    HAVING records > 1 OR key IN (
+        SELECT key FROM blocked_keys WHERE kind = '{kind}'
+        UNION ALL
+        SELECT key FROM silver.key_status WHERE kind = '{kind}' AND status <> 'personal'
+    )
 """
 _VERDICTS = """
     CREATE OR REPLACE TEMP TABLE verdicts AS
     WITH crowded_phones AS (
-        SELECT roots.key, roots.records FROM phone_roots AS roots {touched_phones}
+        SELECT roots.* FROM phone_roots AS roots {touched_phones}
         WHERE roots.records > CASE WHEN $household THEN 1 ELSE $max_emails END
     ), shared_emails AS (
-        SELECT roots.key, roots.records FROM email_roots AS roots {touched_emails}
+        SELECT roots.* FROM email_roots AS roots {touched_emails}
         WHERE roots.records > least($max_phones, $max_surnames)
     ), crowded_emails AS (
         SELECT *, list_contains($mailboxes::VARCHAR[], split_part(key, '@', 1)) AS is_function
@@ -93,14 +105,14 @@ _VERDICTS = """
                greatest(count(DISTINCT document), count(DISTINCT hotmart_ucode)) AS identities,
                count(DISTINCT known_as) FILTER (source IN ('hotmart', 'woocommerce'))
                    AS first_names
-        FROM crowded_phones AS crowded JOIN nodes ON phone_key = crowded.key
+        FROM crowded_phones AS crowded JOIN stars ON phone_root = root JOIN nodes USING (rid)
         GROUP BY crowded.key
     ), emails AS (
         SELECT crowded.key, any_value(crowded.records) AS records,
                any_value(is_function) AS is_function,
                count(DISTINCT phone_key) AS other_keys, count(DISTINCT known_as) AS first_names,
                count(DISTINCT surname) AS surnames
-        FROM crowded_emails AS crowded JOIN nodes ON email_key = crowded.key
+        FROM crowded_emails AS crowded JOIN stars ON email_root = root JOIN nodes USING (rid)
         GROUP BY crowded.key
     ), judged AS (
         SELECT 'phone' AS kind, key, records, other_keys, first_names,
@@ -140,9 +152,20 @@ _UNJOINING = f"""
 """
 _HOUSEHOLDS = """
     CREATE OR REPLACE TEMP TABLE household_roots AS
-    SELECT phone_key AS key, known_as AS name, min(rid) AS root, count(*) AS records
+    SELECT phone_key AS key, known_as AS name, min(rid) AS root
     FROM nodes SEMI JOIN unjoining ON kind = 'phone' AND key = phone_key AND status = 'household'
-    WHERE known_as IS NOT NULL GROUP BY ALL
+    WHERE known_as IS NOT NULL GROUP BY ALL HAVING count(*) > 1
+"""
+_LEAVE_OUT = """
+    UPDATE stars SET {kind}_root = NULL, lone_{kind} = false
+    WHERE coalesce({kind}_root, CASE WHEN lone_{kind} THEN rid END) IN (
+        SELECT root FROM {kind}_roots WHERE key IN (SELECT key FROM unjoining WHERE kind = '{kind}')
+    )
+"""
+_BY_NAME = """
+    UPDATE stars SET phone_root = household_roots.root
+    FROM household_roots JOIN nodes ON key = phone_key AND name = known_as
+    WHERE stars.rid = nodes.rid
 """
 _DROP = """
     DELETE FROM {kind}_roots WHERE key IN (SELECT key FROM unjoining WHERE kind = '{kind}')
