@@ -28,6 +28,7 @@ modules=(
     crm_assets.gold.periods
     crm_assets.silver.access_rules
     crm_assets.silver.conflicts
+    crm_assets.silver.contests
     crm_assets.silver.event_rules
     crm_assets.silver.graph
     crm_assets.silver.identity
@@ -60,6 +61,7 @@ tests=(
     tests/manychat
     tests/silver/test_access*.py
     tests/silver/test_conflict*.py
+    tests/silver/test_contests.py
     tests/silver/test_event*.py
     tests/silver/test_identity*.py
     tests/silver/test_pins.py

@@ -16,14 +16,11 @@ from crm_assets.contact.channels import CHANNELS
 from crm_assets.person_rules import Survivorship
 from crm_assets.plots import line
 from crm_assets.privacy.consents import CONTACT_PURPOSE
+from crm_assets.silver.lineage import CHOICES, replace_lineage, store_choices
 from crm_assets.silver.survivorship import (
-    CHOICES,
     FIELDS,
     golden_columns,
-    replace_lineage,
-    source_rank,
     sources_sql,
-    store_choices,
     survive,
 )
 from crm_assets.steps import Metadata, Reconciliation, Site, Table, table_step
@@ -99,22 +96,22 @@ def store_customers(tx: Transaction, rules: Survivorship, scope: str | None = No
     store_choices(tx, scope)
     replace_lineage(tx)
     tx.execute(_BOUGHT)
-    golden = _CUSTOMERS.format(
+    customers = _CUSTOMERS.format(
         sources=sources_sql(),
-        columns=golden_columns(),
+        of_sole=golden_columns(sole=True),
+        of_several=golden_columns(sole=False),
         golden=", ".join(c for field in FIELDS.values() for c in field.columns),
-        rank=source_rank(rules.source_order()),
         order=list(rules.source_order()),
         channels=list(CHANNELS),
         purpose=CONTACT_PURPOSE,
     )
     if scope is None:
-        tx.replace_table(CUSTOMERS.name, golden)
+        tx.replace_table(CUSTOMERS.name, customers)
     else:
         tx.execute(
             f"DELETE FROM {CUSTOMERS.name} WHERE customer_id IN (SELECT customer_id FROM {scope})"
         )
-        tx.execute(f"INSERT INTO {CUSTOMERS.name} BY NAME {golden}")
+        tx.execute(f"INSERT INTO {CUSTOMERS.name} BY NAME {customers}")
 
 
 def _one_winner(tx: Transaction) -> Verdict:
@@ -187,15 +184,11 @@ _CUSTOMERS = """
             SELECT unnest({order}) AS source, generate_subscripts({order}, 1) - 1 AS place
         ) ON (met >> place) & 1 = 1
         GROUP BY met
-    ), gathered AS (
-        SELECT number, {columns},
-               bit_or(1 << {rank}) AS met,
-               count(*) FILTER (source <> 'pin') AS records,
-               min(first_seen_at) AS first_seen_at,
-               max(last_interaction_at) AS last_interaction_at,
-               bool_or(is_own) AS is_own
-        FROM chosen JOIN sources USING (rid)
-        GROUP BY number
+    ), surviving AS (
+        SELECT number, {of_sole} FROM winners JOIN sources USING (rid) WHERE is_sole
+        UNION ALL
+        SELECT number, {of_several}
+        FROM winners JOIN sources USING (rid) WHERE NOT is_sole GROUP BY number
     ), contacted AS (
         SELECT number, max(history.occurred_at) AS last_contact_at
         FROM silver.contact_history AS history
@@ -204,14 +197,18 @@ _CUSTOMERS = """
         WHERE history.counts GROUP BY number
     ), stops AS (
         FROM silver.opt_outs WHERE coalesce(purpose, '{purpose}') = '{purpose}'
+    ), named AS MATERIALIZED (
+        SELECT record_id, channel
+        FROM stops JOIN sources ON key_kind = 'email' AND key = email_key
+        UNION
+        SELECT record_id, channel
+        FROM stops JOIN sources ON key_kind = 'phone' AND key = phone_key
     ), refused AS (
         SELECT number, channel
-        FROM stops JOIN sources ON key_kind = 'email' AND key = email_key
-        JOIN chosen USING (rid)
+        FROM named JOIN silver.customer_xref USING (record_id) JOIN numbers USING (customer_id)
+        WHERE valid_to IS NULL
         UNION
-        SELECT number, channel
-        FROM stops JOIN sources ON key_kind = 'phone' AND key = phone_key
-        JOIN chosen USING (rid)
+        SELECT number, channel FROM named JOIN pins ON record_id = 'acao:' || -rid
     ), refusing AS (
         SELECT number,
                bool_or(channel IS NULL) AS opted_out,
@@ -235,8 +232,8 @@ _CUSTOMERS = """
                phone_kind IN ('mobile', 'mobile_or_landline'), false
            ) AS reachable,
            gathered.is_own
-    FROM gathered
-    JOIN numbers USING (number)
+    FROM surviving
+    JOIN gathered USING (number)
     JOIN source_sets USING (met)
     LEFT JOIN bought USING (number)
     LEFT JOIN contacted USING (number)

@@ -1,16 +1,14 @@
 """Survivorship: which record gives each field of a golden record, and how it was chosen.
 
-Every field has a list of strategies (rules 2.6, mdm.md 4.5). For a record that has a value they are
-packed into one integer, the better record the smaller number; what they leave equal, the smallest
-record id decides. A customer's best number of a field names the winner, the next the runner-up.
+Every field has a list of strategies (rules 2.6, mdm.md 4.5), and the records of a customer that
+have a value compete by them (`contests`); what they leave equal, the smallest record id decides. A
+value that a steward pinned takes part as one more record of its customer, `acao:<id>`, and wins.
 
-What is kept is `silver.field_choices`: for every record of a customer, which fields it won, by
-which strategy, and where it came second. Golden records and the lineage are both read from the
-choices and the records, so that they cannot disagree. A value that a steward pinned stands there as
-one more record of its customer, `acao:<id>`, before all others.
+What is kept is a mark for every record of a customer in every field (`lineage`): what it won, by
+which strategy, and where it came second.
 
 Inside the step a customer is a number and a record its row (`rid`, of a pin the negative id of its
-action): texts are only read for what is written.
+action): what is compared is read once, into arrays, and values only of the records that won.
 """
 
 from __future__ import annotations
@@ -18,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import polars as pl
+
 from crm_assets.checks.silver import DECIDED_BY
-from crm_assets.person_rules import FieldRule, Survivorship
+from crm_assets.person_rules import SOURCES, FieldRule, Survivorship
+from crm_assets.silver.contests import NOBODY, Numbers, contest, first_places
 from crm_assets.silver.stewardship import NOT_TAKEN_BACK
 from crm_resources.warehouse import Transaction
-
-CHOICES = "silver.field_choices"
-LINEAGE = "silver.customer_lineage"
 
 
 @dataclass(frozen=True)
@@ -72,21 +71,26 @@ PINNED_PARTS = {"city": ("city",), "state": ("state", "state_source"), "country"
 
 RUNNER_UP = 1
 PIN = 2
-"""Marks in `silver.field_choices`; a winner has the place in `DECIDED_BY` of what decided, + 2."""
+"""Marks of a record in a field; a winner's is the place in `DECIDED_BY` of what decided, + 2."""
 
-_DONE_WITH = ("placed", "alone", "candidates", "ties", "ranked", "best")
-"""What ten million records need the memory of, once they are chosen from."""
-
-_BITS = {"valid": 1, "source": 3, "newest": 52, "oldest": 52, "most_frequent": 20}
-_LATEST = (1 << _BITS["newest"]) - 1
+_LATEST = (1 << 52) - 1
 """In microseconds since 1970: the year 2112."""
 
 
 def survive(tx: Transaction, rules: Survivorship, scope: str | None = None) -> None:
     """Choose the records that give each field.
 
-    Writes temp tables `numbers(number, customer_id)` of the customers that were chosen for, and
-    `chosen(number, rid, ...)` with the marks of their records.
+    Writes temp tables:
+
+    - `numbers(number, customer_id)` of the customers that were chosen for;
+    - `pins(number, field, rid)` of the pins that hold;
+    - `chosen(customer_id, record_id, ...)`, every record and pin with a mark for each of `FIELDS`
+      and `PINNED_PARTS`, null for none;
+    - `winners(number, rid, ..., is_sole)`, those that won a field, and one record of a customer
+      that has no value at all; whether it is the only such row of its customer;
+    - `gathered(number, customer_id, met, records, first_seen_at, last_interaction_at, is_own)`,
+      what all records of a customer say together: `met` has a bit for each source, the best one
+      the lowest.
 
     Args:
         tx: where cross references and contact records agree.
@@ -95,54 +99,18 @@ def survive(tx: Transaction, rules: Survivorship, scope: str | None = None) -> N
             redone are those whose records or pins changed, and those that are no more.
     """
     tx.execute(_NUMBERS.format(scope=f"SEMI JOIN {scope} USING (customer_id)" if scope else ""))
-    tx.execute(_PLACED)
-    tx.execute(_ALONE)
-    tx.execute(_CANDIDATES.format(told=_told_of_candidates(rules)))
-    tx.execute(_TIES.format(alike=", ".join(["number", *_compared_in_all(rules)])))
-    most_alike = tx.scalar("SELECT max(tie) FROM ties") or 0
-    orders = [_Order.of(name, rules, most_alike) for name in FIELDS]
-    tx.execute(_RANKED.format(keys=", ".join(f"{o.key} AS {o.name}" for o in orders)))
-    tx.execute(
-        _BEST.format(
-            two=", ".join(f"min({name}, 2) AS {name}" for name in FIELDS),
-            told=", ".join(order.decided for order in orders),
-        )
-    )
-    tx.execute(
-        _CHOSEN.format(
-            marks=", ".join(order.mark for order in orders),
-            only=", ".join(
-                f"CASE WHEN {field.present} THEN {_mark('only')}::UTINYINT END AS {name}"
-                for name, field in FIELDS.items()
-            ),
-            parts=", ".join(f"NULL::UTINYINT AS {part}" for part in PINNED_PARTS),
-        )
-    )
-    for table in _DONE_WITH:
-        tx.execute(f"DROP TABLE {table}")
-    _pin(tx)
-
-
-def store_choices(tx: Transaction, scope: str | None = None) -> None:
-    """Bring `silver.field_choices` to what `survive` chose, within the same scope."""
-    marks = ", ".join([*FIELDS, *PINNED_PARTS])
-    chosen = _CHOICES.format(marks=marks, sources=sources_sql())
-    if scope is None:
-        tx.replace_table(CHOICES, chosen)
-    else:
-        tx.execute(f"DELETE FROM {CHOICES} WHERE customer_id IN (SELECT customer_id FROM {scope})")
-        tx.execute(f"INSERT INTO {CHOICES} {chosen}")
-
-
-def replace_lineage(tx: Transaction) -> None:
-    """Define the view `silver.customer_lineage` over the choices and the records."""
-    values = " ".join(f"WHEN '{name}' THEN {field.value}" for name, field in FIELDS.items())
-    values += " ".join(f" WHEN '{part}' THEN {part}" for part in PINNED_PARTS)
-    marks = ", ".join([*FIELDS, *PINNED_PARTS])
-    tx.execute(
-        f"CREATE OR REPLACE VIEW {LINEAGE} AS"
-        + _LINEAGE.format(sources=sources_sql(), values=values, marks=marks)
-    )
+    tx.execute(_PINS)
+    customer_ids = tx.read("SELECT customer_id FROM numbers ORDER BY number")["customer_id"]
+    entrants = tx.read(_entrants_sql(rules))
+    marks = _marks(entrants, rules)
+    ids = customer_ids.gather(entrants["number"])
+    gathered = _gathered(entrants, rules)
+    for table, frame in {
+        "chosen": entrants.select(ids, "record_id").hstack(marks),
+        "winners": _winners(entrants.select("number", "rid"), marks),
+        "gathered": gathered.with_columns(customer_ids.gather(gathered["number"])),
+    }.items():
+        tx.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS FROM frame", frame=frame)
 
 
 def sources_sql() -> str:
@@ -159,182 +127,158 @@ def sources_sql() -> str:
     return _SOURCES.format(columns=", ".join(columns), pinned=pinned)
 
 
-def golden_columns() -> str:
-    """SELECT list of the surviving columns, over `chosen` and `sources` grouped by customer."""
+def golden_columns(*, sole: bool) -> str:
+    """SELECT list of the surviving columns, over `winners` and `sources`.
+
+    Args:
+        sole: of customers of one row; else grouped by customer.
+    """
     parts = {column: part for part, columns in PINNED_PARTS.items() for column in columns}
 
     def survivor(name: str, column: str) -> str:
-        value = f"any_value(nullif(sources.{column}, ''))"
-        won = f"{value} FILTER (chosen.{name} > {RUNNER_UP})"
+        value, won = f"nullif(sources.{column}, '')", f"winners.{name} > {RUNNER_UP}"
+        pinned = f"winners.{parts[column]} = {PIN}" if column in parts else "false"
+        if sole:
+            return f"CASE WHEN {won} OR {pinned} THEN {value} END AS {column}"
         if column not in parts:
-            return f"{won} AS {column}"
-        part = f"chosen.{parts[column]}"
-        pinned = f"{value} FILTER ({part} = {PIN})"
-        return f"CASE WHEN count({part}) > 0 THEN {pinned} ELSE {won} END AS {column}"
+            return f"any_value({value}) FILTER ({won}) AS {column}"
+        return f"""CASE WHEN bool_or({pinned}) THEN any_value({value}) FILTER ({pinned})
+                   ELSE any_value({value}) FILTER ({won}) END AS {column}"""
 
     return ", ".join(
         survivor(name, column) for name, field in FIELDS.items() for column in field.columns
     )
 
 
-def _pin(tx: Transaction) -> None:
-    """Put pinned values before the winners, which come second then."""
-    tx.execute(_PINS)
-    pinned = set(tx.read("SELECT DISTINCT field FROM pins")["field"])
-    for name in pinned & FIELDS.keys():
-        tx.execute(_STEP_BACK.format(field=name))
-    for name in pinned & {*FIELDS, *PINNED_PARTS}:
-        tx.execute(_PUT_BEFORE.format(field=name))
+def _entrants_sql(rules: Survivorship) -> str:
+    """SELECT of what is compared of every record and pin, customer by customer."""
+    of_records, of_pins = [], []
+    for name, field in FIELDS.items():
+        of_records.append(f"coalesce({field.present}, false) AS has_{name}")
+        of_pins.append(f"field = '{name}' AS has_{name}")
+        if field.valid:
+            of_records.append(f"NOT coalesce({field.valid}, false) AS invalid_{name}")
+            of_pins.append(f"false AS invalid_{name}")
+        if "most_frequent" in getattr(rules, name).strategies:
+            alike = f"PARTITION BY number, {field.value}"
+            of_records.append(f"count(*) OVER ({alike}) AS copies_{name}")
+            of_pins.append(f"0 AS copies_{name}")
+    for part in PINNED_PARTS:
+        of_records.append(f"false AS has_{part}")
+        of_pins.append(f"field = '{part}' AS has_{part}")
+    places = " ".join(f"WHEN '{source}' THEN {place}" for place, source in enumerate(SOURCES))
+    return _ENTRANTS.format(
+        source=f"(CASE source {places} END)::UTINYINT",
+        of_records=", ".join(of_records),
+        of_pins=", ".join(of_pins),
+    )
 
 
-@dataclass(frozen=True)
-class _Order:
-    """The order of records for one field.
-
-    Attributes:
-        name: the field.
-        key: SQL of the number by which candidates compare; null without a value.
-        parts: the strategies, the first to compare first, each with the bit where it begins.
-    """
-
-    name: str
-    key: str
-    parts: tuple[tuple[str, int], ...]
-
-    @classmethod
-    def of(cls, name: str, rules: Survivorship, most_alike: int) -> _Order:
-        """The order for a field, where at most so many candidates are told apart by their ids."""
-        rule: FieldRule = getattr(rules, name)
-        number, bit = "coalesce(tie, 0)", most_alike.bit_length()
-        parts: list[tuple[str, int]] = []
-        compared = [s for s in rule.strategies if s != "valid" or FIELDS[name].valid]
-        width = bit + sum(_BITS[strategy] for strategy in compared)
-        whole = "HUGEINT" if width > 62 else "BIGINT"
-        for strategy in reversed(compared):
-            number += f" + {_compared(strategy, name, rules)}::{whole} * {1 << bit}"
-            parts.insert(0, (strategy, bit))
-            bit += _BITS[strategy]
-        return cls(name, f"CASE WHEN has_{name} THEN {number} END", tuple(parts))
-
-    @property
-    def decided(self) -> str:
-        """SELECT list over a customer's two least numbers: both, and what decided between them."""
-        by = " ".join(
-            f"WHEN {self.name}[1] >> {bit} <> {self.name}[2] >> {bit} THEN {_mark(strategy)}"
-            for strategy, bit in self.parts
+def _marks(entrants: pl.DataFrame, rules: Survivorship) -> pl.DataFrame:
+    """Settle every field; returns the marks of every entrant, null for none."""
+    number, is_pin = entrants["number"].to_numpy(), entrants["is_pin"].to_numpy()
+    marks = {
+        part: np.where(entrants[f"has_{part}"].to_numpy(), np.uint8(PIN), np.uint8(0))
+        for part in PINNED_PARTS
+    }
+    for name in FIELDS:
+        strategies = _compared(name, rules)
+        outcome = contest(
+            number,
+            entrants[f"has_{name}"].to_numpy(),
+            [~is_pin, *(_criterion(entrants, s, name, rules) for s in strategies)],
         )
-        only, record_id = _mark("only"), _mark("record_id")
-        return f"""
-            {self.name}[1] AS {self.name}_first, {self.name}[2] AS {self.name}_second,
-            (CASE WHEN {self.name}[2] IS NULL THEN {only} {by} ELSE {record_id} END)::UTINYINT
-                AS {self.name}_by"""
+        # The last one is what `NOBODY` takes.
+        decided = np.array([_mark(s) for s in ("pin", *strategies, "record_id", "only")], np.uint8)
+        marks[name] = np.zeros(len(number), np.uint8)
+        marks[name][outcome.runner_up[outcome.runner_up != NOBODY]] = RUNNER_UP
+        marks[name][outcome.winner] = np.where(
+            is_pin[outcome.winner], np.uint8(PIN), decided[outcome.decided_by]
+        )
+    return pl.DataFrame(marks).select(
+        pl.when(pl.col(name) > 0).then(name) for name in (*FIELDS, *PINNED_PARTS)
+    )
 
-    @property
-    def mark(self) -> str:
-        """SQL of a ranked record's mark: what decided for a winner, second, or null."""
-        return f"""(CASE ranked.{self.name} WHEN {self.name}_first THEN {self.name}_by
-            WHEN {self.name}_second THEN {RUNNER_UP} END)::UTINYINT AS {self.name}"""
+
+def _compared(name: str, rules: Survivorship) -> list[str]:
+    """The strategies by which records can differ in a field."""
+    rule: FieldRule = getattr(rules, name)
+    return [s for s in rule.strategies if s != "valid" or FIELDS[name].valid]
 
 
-def _compared(strategy: str, name: str, rules: Survivorship) -> str:
-    """SQL of what a strategy compares, the better the smaller."""
+def _criterion(entrants: pl.DataFrame, strategy: str, name: str, rules: Survivorship) -> Numbers:
+    """What a strategy compares, the better the smaller."""
     match strategy:
         case "valid":
-            return f"invalid_{name}"
+            return entrants[f"invalid_{name}"].to_numpy()
         case "source":
-            return f"rank_{name}"
+            order = rules.source_order(getattr(rules, name))
+            return np.take(_ranks(order), entrants["source"].to_numpy())
         case "newest":
-            return f"({_LATEST} - instant)"
+            return -entrants["instant"].to_numpy()
         case "oldest":
-            return "instant"
+            return entrants["instant"].to_numpy()
         case _:
-            return f"({(1 << _BITS[strategy]) - 1} - copies_{name})"
+            return -entrants[f"copies_{name}"].to_numpy()
+
+
+def _ranks(order: Sequence[str]) -> Numbers:
+    """The place in an order by the place in `SOURCES`."""
+    return np.array([order.index(source) for source in SOURCES], np.uint8)
+
+
+def _winners(rows: pl.DataFrame, marks: pl.DataFrame) -> pl.DataFrame:
+    """Rows that won a field, and the first of every customer whose rows won none."""
+    is_winner = np.array(
+        marks.select(pl.max_horizontal(pl.all()) > RUNNER_UP).to_series().fill_null(False)
+    )
+    starts = first_places(rows["number"].to_numpy())
+    if len(starts):
+        is_winner[starts[~np.logical_or.reduceat(is_winner, starts)]] = True
+    winners = rows.hstack(marks).filter(is_winner)
+    return winners.with_columns(is_sole=~(pl.col("number").is_duplicated()))
+
+
+def _gathered(entrants: pl.DataFrame, rules: Survivorship) -> pl.DataFrame:
+    """What all records of a customer say together, a row per customer."""
+    bits = pl.Series(np.left_shift(1, _ranks(rules.source_order()), dtype=np.int64))
+    records = entrants.filter(~pl.col("is_pin"))
+    return (
+        records.with_columns(met=bits.gather(records["source"]))
+        .group_by("number", maintain_order=True)
+        .agg(
+            pl.col("met").bitwise_or(),
+            pl.len().cast(pl.Int64).alias("records"),
+            pl.col("first_seen_at").min(),
+            pl.col("last_interaction_at").max(),
+            pl.col("is_own").any(),
+        )
+    )
 
 
 def _mark(decided_by: str) -> int:
     return DECIDED_BY.index(decided_by) + 2
 
 
-def source_rank(order: Sequence[str]) -> str:
-    """SQL of the place of `source` in an order, the best 0; null for a pin."""
-    places = " ".join(f"WHEN '{source}' THEN {place}" for place, source in enumerate(order))
-    return f"(CASE source {places} END)::UTINYINT"
-
-
-def _told_of_candidates(rules: Survivorship) -> str:
-    told = []
-    for name, field in FIELDS.items():
-        told.append(f"coalesce({field.present}, false) AS has_{name}")
-        told.append(f"{source_rank(rules.source_order(getattr(rules, name)))} AS rank_{name}")
-        if field.valid:
-            told.append(f"NOT ({field.valid}) AS invalid_{name}")
-        if "most_frequent" in getattr(rules, name).strategies:
-            told.append(f"count(*) OVER (PARTITION BY number, {field.value}) AS copies_{name}")
-    return ", ".join(told)
-
-
-def _compared_in_all(rules: Survivorship) -> list[str]:
-    """Columns that two records must share to be equal for any field's strategies."""
-    lists = [set(getattr(rules, name).strategies) for name in FIELDS]
-    by_source = all("source" in strategies for strategies in lists)
-    by_time = all(strategies & {"newest", "oldest"} for strategies in lists)
-    return ["source"] * by_source + ["instant"] * by_time
-
-
 _NUMBERS = """
     CREATE OR REPLACE TEMP TABLE numbers AS
-    SELECT rowid AS number, customer_id FROM silver.customer_ids {scope}
+    SELECT row_number() OVER () - 1 AS number, customer_id FROM silver.customer_ids {scope}
     WHERE survivor_id = customer_id
 """
-_PLACED = """
-    CREATE OR REPLACE TEMP TABLE placed AS
-    SELECT records.rowid AS rid, number
+_ENTRANTS = f"""
+    SELECT number, records.rowid AS rid, record_id, {{source}} AS source,
+           least(greatest(epoch_us(observed_at), 0), {_LATEST}) AS instant,
+           first_seen_at, last_interaction_at, is_own, false AS is_pin, {{of_records}}
     FROM silver.contact_records AS records
     JOIN (
         SELECT record_id, customer_id FROM silver.customer_xref WHERE valid_to IS NULL
     ) USING (record_id)
     JOIN numbers USING (customer_id)
-"""
-_ALONE = """
-    CREATE OR REPLACE TEMP TABLE alone AS
-    SELECT number, any_value(rid) AS rid FROM placed GROUP BY number HAVING count(*) = 1
-"""
-_CANDIDATES = f"""
-    CREATE OR REPLACE TEMP TABLE candidates AS
-    SELECT number, rid, source,
-           least(greatest(epoch_us(observed_at), 0), {_LATEST}) AS instant, {{told}}
-    FROM silver.contact_records AS records
-    JOIN (FROM placed ANTI JOIN alone USING (number)) AS shared ON shared.rid = records.rowid
-"""
-# Only records that no strategy may tell apart need a number by their ids.
-_TIES = """
-    CREATE OR REPLACE TEMP TABLE ties AS
-    SELECT rid, row_number() OVER (PARTITION BY {alike} ORDER BY record_id) AS tie
-    FROM (
-        FROM candidates
-        SEMI JOIN (SELECT {alike} FROM candidates GROUP BY ALL HAVING count(*) > 1) USING ({alike})
-    )
-    JOIN (SELECT rowid AS rid, record_id FROM silver.contact_records) USING (rid)
-"""
-_RANKED = """
-    CREATE OR REPLACE TEMP TABLE ranked AS
-    SELECT number, rid, {keys} FROM candidates LEFT JOIN ties USING (rid)
-"""
-_BEST = """
-    CREATE OR REPLACE TEMP TABLE best AS
-    SELECT number, {told} FROM (SELECT number, {two} FROM ranked GROUP BY number)
-"""
-_CHOSEN = """
-    CREATE OR REPLACE TEMP TABLE chosen AS
-    SELECT number, rid, {marks}, {parts} FROM ranked JOIN best USING (number)
-    UNION ALL
-    SELECT number, rid, {only}, {parts}
-    FROM alone JOIN silver.contact_records AS records ON records.rowid = rid
-"""
-_CHOICES = """
-    SELECT customer_id, record_id, {marks}
-    FROM chosen JOIN numbers USING (number)
-    JOIN (SELECT rid, record_id FROM ({sources})) USING (rid)
+    UNION ALL BY NAME
+    SELECT number, rid, 'acao:' || -rid AS record_id, 0::UTINYINT AS source, 0 AS instant,
+           false AS is_own, true AS is_pin, {{of_pins}}
+    FROM pins
+    ORDER BY number, record_id
 """
 # The newest pin of a field holds that nobody took back; ids are those of today.
 _PINS = f"""
@@ -346,14 +290,6 @@ _PINS = f"""
     WHERE kind = 'identity_pin' AND {NOT_TAKEN_BACK}
     GROUP BY ALL
 """
-_STEP_BACK = f"""
-    UPDATE chosen SET {{field}} = CASE WHEN {{field}} > {RUNNER_UP} THEN {RUNNER_UP} END
-    WHERE number IN (SELECT number FROM pins WHERE field = '{{field}}')
-"""
-_PUT_BEFORE = f"""
-    INSERT INTO chosen BY NAME
-    SELECT number, rid, {PIN} AS {{field}} FROM pins WHERE field = '{{field}}'
-"""
 _SOURCES = """
     SELECT rowid AS rid, record_id, source, source_id, observed_at, {columns},
            email_key, coalesce(phone_key, phone) AS phone_key, first_seen_at,
@@ -363,22 +299,4 @@ _SOURCES = """
     SELECT -id AS rid, 'acao:' || id AS record_id, 'pin' AS source, id::VARCHAR AS source_id,
            occurred_at AS observed_at, {pinned}, email AS email_key, phone AS phone_key
     FROM bronze.crm_actions WHERE kind = 'identity_pin'
-"""
-_LINEAGE = f"""
-    WITH sources AS NOT MATERIALIZED ({{sources}}), marked AS NOT MATERIALIZED (
-        FROM {CHOICES} UNPIVOT (mark FOR field IN ({{marks}}))
-    ), told AS NOT MATERIALIZED (
-        SELECT marked.customer_id, field, mark, record_id, source, source_id, observed_at,
-               md5(CASE field {{values}} END) AS value_hash
-        FROM marked JOIN sources USING (record_id)
-    )
-    SELECT winner.customer_id, winner.field, winner.record_id, winner.source, winner.source_id,
-           winner.value_hash, winner.observed_at,
-           {DECIDED_BY}[winner.mark - {RUNNER_UP}] AS strategy,
-           second.record_id AS runner_up, second.source AS runner_up_source
-    FROM told AS winner
-    LEFT JOIN told AS second
-        ON second.customer_id = winner.customer_id AND second.field = winner.field
-       AND second.mark = {RUNNER_UP}
-    WHERE winner.mark > {RUNNER_UP}
 """

@@ -30,7 +30,8 @@ from lake import NOON, cus, random_cases
 from crm_assets.checks.silver import SOURCES
 from crm_assets.person_rules import Survivorship
 from crm_assets.settings import SettingsError
-from crm_assets.silver.survivorship import store_choices, survive
+from crm_assets.silver.lineage import store_choices
+from crm_assets.silver.survivorship import survive
 from crm_assets.tenants import build_tenant_model
 from crm_resources.warehouse import Transaction
 
