@@ -46,7 +46,6 @@ def update_xref(tx: Transaction, now: datetime) -> None:
         tx.execute(f"INSERT INTO silver.customer_xref SELECT *, ?, NULL FROM ({_XREF})", [now])
         return
     tx.execute(f"CREATE OR REPLACE TEMP TABLE current_xref AS {_XREF}")
-    tx.execute(_HELD_XREF)
     tx.execute(_REFRESH_XREF)
     tx.execute(_CLOSE_XREF, [now])
     tx.execute(_OPEN_XREF, [now])
@@ -75,8 +74,7 @@ _CANDIDATES = """
         SELECT ids.customer_id, components.component, count(*) AS held,
                min((nodes.observed_at, nodes.record_id)) AS earliest
         FROM known_ids AS ids
-        JOIN silver.customer_xref AS xref
-            ON xref.customer_id = ids.customer_id AND xref.valid_to IS NULL
+        JOIN held_xref AS xref ON xref.customer_id = ids.customer_id
         JOIN nodes USING (record_id)
         JOIN components USING (rid)
         WHERE ids.customer_id NOT IN (SELECT customer_id FROM held)
@@ -123,10 +121,7 @@ _NEXT_IDS = """
 # A new id for records that were somebody's before is a split.
 _LEFT_BEHIND = """
     CREATE OR REPLACE TEMP TABLE left_behind AS
-    WITH held AS (
-        SELECT nodes.rid FROM silver.customer_xref AS xref JOIN nodes USING (record_id)
-        WHERE xref.valid_to IS NULL
-    )
+    WITH held AS (SELECT nodes.rid FROM held_xref JOIN nodes USING (record_id))
     SELECT DISTINCT assigned.customer_id
     FROM (SELECT component, customer_id FROM assigned WHERE is_new) AS assigned
     JOIN components USING (component) SEMI JOIN held USING (rid)
@@ -160,25 +155,22 @@ _XREF = """
                           WHEN 'source' THEN hash(nodes.source_id) END AS key_hash
     FROM components JOIN assigned USING (component) JOIN nodes USING (rid)
 """
-_HELD_XREF = """
-    CREATE OR REPLACE TEMP TABLE held_xref AS
-    SELECT held.record_id, held.customer_id FROM silver.customer_xref AS held
-    SEMI JOIN touched_customers USING (customer_id) WHERE held.valid_to IS NULL
-"""
 _REFRESH_XREF = """
-    UPDATE silver.customer_xref AS held
+    UPDATE silver.customer_xref
     SET joined_by = now.joined_by, key_hash = now.key_hash, source_id = now.source_id
-    FROM current_xref AS now
-    WHERE held.valid_to IS NULL
-      AND held.record_id = now.record_id AND held.customer_id = now.customer_id
-      AND (held.joined_by, held.key_hash, held.source_id)
-          IS DISTINCT FROM (now.joined_by, now.key_hash, now.source_id)
+    FROM (
+        SELECT row, now.joined_by, now.key_hash, now.source_id
+        FROM held_xref AS held JOIN current_xref AS now USING (record_id, customer_id)
+        WHERE (held.joined_by, held.key_hash, held.source_id)
+              IS DISTINCT FROM (now.joined_by, now.key_hash, now.source_id)
+    ) AS now
+    WHERE customer_xref.rowid = now.row
 """
 _CLOSE_XREF = """
-    UPDATE silver.customer_xref AS held SET valid_to = ?
-    FROM (FROM held_xref ANTI JOIN current_xref USING (record_id, customer_id)) AS gone
-    WHERE held.valid_to IS NULL
-      AND held.record_id = gone.record_id AND held.customer_id = gone.customer_id
+    UPDATE silver.customer_xref SET valid_to = ?
+    WHERE rowid IN (
+        SELECT row FROM held_xref ANTI JOIN current_xref USING (record_id, customer_id)
+    )
 """
 _OPEN_XREF = """
     INSERT INTO silver.customer_xref

@@ -27,6 +27,9 @@ def read_decisions(tx: Transaction) -> None:
 def choose_scope(tx: Transaction, guards: Identity, *, full: bool) -> bool:
     """Write `nodes`, the records to resolve, and `touched_customers`; whether they are not all.
 
+    Writes too what the cross-reference holds of them now, `held_xref(row, record_id, customer_id,
+    joined_by, key_hash, source_id)`, where `row` is the place in the table.
+
     Everything is resolved when it is asked for, the first time, after a change of the guards, and
     when much has changed.
     """
@@ -37,15 +40,19 @@ def choose_scope(tx: Transaction, guards: Identity, *, full: bool) -> bool:
         tx.execute(_CHANGED)
         if tx.scalar("SELECT count(*) FROM decided"):
             tx.execute(_DECIDED_RECORDS)
+        tx.execute(_CHANGED_NODES)
         tx.execute(_TOUCHED_KEYS)
         tx.execute(_CARRIERS)
         tx.execute(_TOUCHED_CUSTOMERS)
         while tx.scalar(_WITH_MATES):
             pass
+        tx.execute(_SCOPED_XREF)
         tx.execute(_SCOPED_NODES)
+        tx.execute("CREATE OR REPLACE TEMP VIEW held_xref AS FROM scoped_xref")
         tx.execute("CREATE OR REPLACE TEMP VIEW nodes AS FROM scoped_nodes")
     else:
         tx.execute(_ALL_CUSTOMERS)
+        tx.execute(f"CREATE OR REPLACE TEMP VIEW held_xref AS {_HELD}")
         tx.execute(_ALL_NODES)
     tx.execute("CREATE OR REPLACE TEMP TABLE scope AS SELECT ? AS scoped", [scoped])
     return scoped
@@ -88,10 +95,16 @@ _SCOPED_NODES = f"""
     WHERE record_id IN (
         SELECT record_id FROM carriers
         UNION ALL SELECT record_id FROM changed
-        UNION ALL
-        SELECT record_id FROM silver.customer_xref SEMI JOIN touched_customers USING (customer_id)
-        WHERE valid_to IS NULL
+        UNION ALL SELECT record_id FROM scoped_xref
     )
+"""
+_HELD = """
+    SELECT rowid AS row, record_id, customer_id, joined_by, key_hash, source_id
+    FROM silver.customer_xref WHERE valid_to IS NULL
+"""
+_SCOPED_XREF = f"""
+    CREATE OR REPLACE TEMP TABLE scoped_xref AS
+    FROM ({_HELD}) SEMI JOIN touched_customers USING (customer_id)
 """
 _ALL_CUSTOMERS = """
     CREATE OR REPLACE TEMP TABLE touched_customers AS
@@ -148,14 +161,19 @@ _DECIDED_RECORDS = """
     )
     EXCEPT FROM changed
 """
+_CHANGED_NODES = """
+    CREATE OR REPLACE TEMP TABLE changed_nodes AS
+    SELECT record_id, source || ':' || source_id AS ref, email_key, phone_key,
+           source || ':' || source_key AS source_key
+    FROM silver.contact_records SEMI JOIN changed USING (record_id)
+"""
 _TOUCHED_KEYS = """
     CREATE OR REPLACE TEMP TABLE touched_keys AS
     SELECT DISTINCT kind, key
     FROM (
         SELECT email_key, phone_key, source_key FROM silver.contact_changes
         UNION ALL
-        SELECT email_key, phone_key, source || ':' || source_key
-        FROM silver.contact_records SEMI JOIN changed USING (record_id)
+        SELECT email_key, phone_key, source_key FROM changed_nodes
         UNION ALL
         SELECT email_key, phone_key, NULL FROM decided
     )
@@ -185,10 +203,7 @@ _TOUCHED_CUSTOMERS = """
     )
     UNION
     SELECT survivor_id FROM silver.customer_ids
-    WHERE survivor_id IS NOT NULL AND anchor IN (
-        SELECT source || ':' || source_id
-        FROM silver.contact_records SEMI JOIN changed USING (record_id)
-    )
+    WHERE survivor_id IS NOT NULL AND anchor IN (SELECT ref FROM changed_nodes)
 """
 _WITH_MATES = """
     INSERT INTO touched_customers
