@@ -30,6 +30,7 @@ modules=(
     crm_assets.silver.conflicts
     crm_assets.silver.contests
     crm_assets.silver.event_rules
+    crm_assets.silver.findings
     crm_assets.silver.graph
     crm_assets.silver.identity
     crm_assets.silver.ids

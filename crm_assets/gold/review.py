@@ -16,7 +16,7 @@ from crm_assets.silver.conflicts import (
     KEPT_APART,
     RULE_IGNORED,
 )
-from crm_assets.silver.identity import FUNCTION_MAILBOX, QUARANTINED, SHARED_PHONE
+from crm_assets.silver.findings import FUNCTION_MAILBOX, QUARANTINED, SHARED_PHONE
 from crm_assets.steps import Metadata, Reconciliation, Site, Table, table_step
 from crm_resources.warehouse import Transaction
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from crm_assets.silver.identity import QUARANTINED
+from crm_assets.silver.findings import QUARANTINED
 from crm_assets.silver.stewardship import KEY_NAMES, TOGETHER, Decision, decisions, in_force
 from crm_resources.warehouse import Transaction
 
