@@ -14,7 +14,7 @@ from rich.markup import escape
 from crm_assets.settings import parse_day
 from crm_assets.tenants import Tenant
 from crm_assets.words import ACCESS_STATUSES, counted
-from crm_cli.console import local, out
+from crm_cli.console import local, out, tell_row
 from crm_cli.rights import ByOption, DryRunOption, one_of, said
 from crm_cli.session import TenantOption, actor_of, fail, open_ops, tenant_of, the_customer
 
@@ -62,16 +62,14 @@ def list_access(
         total = tx.scalar(f"SELECT count(*) FROM ({_ACCESS})", wanted)
         history = tx.read(_HISTORY, [customer_id]) if customer_id else None
     for row in found.to_dicts():
-        out.print(escape(_line(one, row)))
+        tell_row(_line(one, row))
     out.print(f"{len(found)} de {counted(total, 'acesso')}.")
     for change in history.to_dicts() if history is not None else ():
         by = f", por {change['decided_by']}" if change["decided_by"] else ""
         before = ACCESS_STATUSES.get(change["before"], "sem acesso")
-        out.print(
-            escape(
-                f"{local(one, change['noted_at'])} produto {change['product_id']}: {before} → "
-                f"{ACCESS_STATUSES[change['status']]} ({change['reason']}{by})"
-            )
+        tell_row(
+            f"{local(one, change['noted_at'])} produto {change['product_id']}: {before} → "
+            f"{ACCESS_STATUSES[change['status']]} ({change['reason']}{by})"
         )
 
 
@@ -182,6 +180,8 @@ def _line(tenant: Tenant, row: dict[str, Any]) -> str:
             parts.append(f"{word} {local(tenant, row[name])}")
     if row["plan"]:
         parts.append(f"plano {row['plan']}")
+    elif row["subscriber_code"]:
+        parts.append("sem plano (valor da assinatura desconhecido)")
     if row["is_disputed"]:
         parts.append("em disputa")
     by = f", por {row['decided_by']}" if row["decided_by"] else ""

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -69,6 +70,13 @@ def refuse(message: object) -> None:
 def tell_table(table: Table) -> None:
     """A table as wide as it is: a narrower terminal breaks its lines, and nothing is cut."""
     Console(width=_ANY_WIDTH, highlight=False).print(table)
+
+
+def tell_row(text: str) -> None:
+    """One row of a list: on a terminal broken between words, elsewhere one line."""
+    if out.is_terminal:
+        text = fill(text, out.width, subsequent_indent="    ", break_on_hyphens=False)
+    out.print(escape(text))
 
 
 def tell_tenant(settings: Settings, tenant: Tenant) -> None:

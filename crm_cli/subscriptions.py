@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from crm_assets.words import SEGMENTS, SUBSCRIPTION_STATUSES, counted
-from crm_cli.console import local, out
+from crm_cli.console import local, out, tell_row
 from crm_cli.rights import one_of
 from crm_cli.session import TenantOption, open_ops, tenant_of, the_customer
 from crm_cli.subscription_actions import cancel, reactivate, requests
@@ -47,7 +46,9 @@ def list_subscriptions(
     limit: Annotated[int, typer.Option(min=1, help="Quantas linhas mostrar.")] = 50,
     tenant: TenantOption = None,
 ) -> None:
-    """Mostra as assinaturas, as de cobrança mais próxima primeiro.
+    """Mostra as assinaturas, da data de próxima cobrança mais antiga para a mais distante.
+
+    As que já passaram da data vêm primeiro, as sem data por último; com --limit ficam as primeiras.
 
     Exemplo: crm subscriptions list --at-risk
     """
@@ -74,18 +75,17 @@ def list_subscriptions(
     for row in found.to_dicts():
         plan = row["plan_name"] or "plano desconhecido"
         until = f", paga até {row['paid_through']:%d/%m/%Y}" if row["paid_through"] else ""
-        out.print(
-            escape(
-                f"{row['subscriber_code']} {row['customer_id'] or 'sem cliente'} "
-                f"{row['product_name'] or row['product_id']}, {plan}: {_status(row['status'])}, "
-                f"segmento {SEGMENTS[row['segment']]}{until}{_asked(row, pending)}"
-            )
+        unpriced = "; sem preço conhecido, fora do MRR" if row["is_unpriced"] else ""
+        tell_row(
+            f"{row['subscriber_code']} {row['customer_id'] or 'sem cliente'} "
+            f"{row['product_name'] or row['product_id']}, {plan}: {_status(row['status'])}, "
+            f"segmento {SEGMENTS[row['segment']]}{until}{unpriced}{_asked(row, pending)}"
         )
     out.print(f"{len(found)} de {counted(total, 'assinatura')}.")
     for change in history.to_dicts() if history is not None else ():
         since = local(one, change["valid_from"])
         told = f"{_status(change['status'])} ({change['reason']})"
-        out.print(escape(f"{since} {change['subscriber_code']}: {told}"))
+        tell_row(f"{since} {change['subscriber_code']}: {told}")
 
 
 def _status(status: str | None) -> str:
@@ -99,6 +99,10 @@ def _asked(row: Mapping[str, Any], pending: Mapping[str, Waiting]) -> str:
 
 
 _SUBSCRIPTIONS = """
+    SELECT *, subscriber_code IN (
+        SELECT subscriber_code FROM silver.subscription_periods
+        WHERE to_day IS NULL AND state <> 'trial' AND mrr_gross IS NULL
+    ) AS is_unpriced
     FROM silver.subscriptions
     WHERE coalesce(customer_id = $customer, $customer IS NULL)
       AND coalesce(starts_with(status, $status), $status IS NULL)

@@ -38,6 +38,7 @@ class SubscriptionMetrics(Contract):
     arr_gross: Money = pa.Field(ge=0, description="twelve months of it")
     arr_net: Money = pa.Field(ge=0, description="the same, own commission")
     unconverted: int = pa.Field(ge=0, description="subscriptions without a rate, worth 0 in home")
+    unpriced: int = pa.Field(ge=0, description="subscriptions of unknown price, worth 0 in MRR")
 
     class Config:
         unique = ["day", "currency"]

@@ -271,7 +271,8 @@ def _revenue_matches(site: Site, tx: Transaction) -> Verdict:
 _NEWEST = f"""
     SELECT subscriptions AS assinaturas, trial AS "em trial", at_risk AS "{AT_RISK}",
            mrr_gross AS "MRR bruto", mrr_net AS "MRR líquido",
-           committed_mrr_net AS "MRR líquido comprometido", unconverted AS "sem conversão"
+           committed_mrr_net AS "MRR líquido comprometido", unconverted AS "sem conversão",
+           unpriced AS "sem preço conhecido"
     FROM {SUBSCRIPTION_METRICS.name}
     WHERE currency = '{HOME}' AND day = (SELECT max(d) FROM unnest($days::DATE[]) AS days(d))
 """

@@ -31,6 +31,12 @@ def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     return bool(connection.execute(known, [layer, table]).fetchall())
 
 
+def has_column(connection: duckdb.DuckDBPyConnection, name: str, column: str) -> bool:
+    """Whether the snapshot holds a column of `layer.name`; the program may be newer than it."""
+    known = "FROM duckdb_columns() WHERE schema_name = ? AND table_name = ? AND column_name = ?"
+    return bool(connection.execute(known, [*name.split("."), column]).fetchall())
+
+
 def newer_actions(connection: duckdb.DuckDBPyConnection, ops: OpsStore) -> pl.DataFrame:
     """Actions that the snapshot does not contain yet, as `OpsStore.actions` gives them."""
     last_id = connection.execute("SELECT last_action_id FROM meta.contents").fetchall()[0][0]

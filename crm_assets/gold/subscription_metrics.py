@@ -39,7 +39,7 @@ def read_stretches(tx: Transaction, today: date) -> None:
     """Make the temporary table `stretches`: what began by `today`, without what it cannot know.
 
     An end after today is none yet. Who has no customer is one by the subscription itself. A
-    subscription without amount is worth nothing, and says so.
+    subscription whose amount by month is not known counts with nothing, as `is_unpriced`.
     """
     tx.execute(_STRETCHES, {"today": today})
 
@@ -94,6 +94,7 @@ _STRETCHES = f"""
            coalesce(mrr_gross_home, 0) AS gross_home,
            coalesce(mrr_net_home, 0) AS net_home,
            mrr_gross > 0 AND mrr_gross_home IS NULL AS is_unconverted,
+           mrr_gross IS NULL AND state <> 'trial' AS is_unpriced,
            state <> 'trial' AND (gross > 0 OR net > 0) AS is_paying
     FROM silver.subscription_periods WHERE from_day <= $today
 """
@@ -179,13 +180,14 @@ BOOKS = {"currency": ("currency IS NOT NULL", ""), f"'{HOME}'": ("in_house", "_h
 
 
 def _levels_sql() -> str:
-    counted = [f"sum(sign) FILTER ({which}) AS {name}" for name, which in COUNTS.items()]
+    counts = {**COUNTS, "unpriced": "is_unpriced"}
+    counted = [f"sum(sign) FILTER ({which}) AS {name}" for name, which in counts.items()]
     money = [
         f"sum(sign * {kind}{{suffix}}) FILTER ({which}) AS {name}_{kind}"
         for name, which in SUMS.items()
         for kind in KINDS
     ]
-    named = [*COUNTS, "unconverted", *(f"{name}_{kind}" for name in SUMS for kind in KINDS)]
+    named = [*counts, "unconverted", *(f"{name}_{kind}" for name in SUMS for kind in KINDS)]
     figures = ", ".join([*counted, "{unconverted} AS unconverted", *money])
     return f"""
         CREATE OR REPLACE TEMP TABLE levels AS
@@ -233,7 +235,7 @@ _METRICS = f"""
     ", ".join(f"{name}_{kind}::DECIMAL(18, 2) AS {name}_{kind}" for name in SUMS for kind in KINDS)
 },
            {", ".join(f"(12 * mrr_{kind})::DECIMAL(18, 2) AS arr_{kind}" for kind in KINDS)},
-           unconverted::BIGINT AS unconverted
+           unconverted::BIGINT AS unconverted, unpriced::BIGINT AS unpriced
     FROM levels ORDER BY day, book
 """
 _RECOUNTED = """

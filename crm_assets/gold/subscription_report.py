@@ -15,7 +15,7 @@ import polars as pl
 from crm_assets.gold.files import Export, Exporter, appearing
 from crm_assets.gold.formats import Format, write_sheet
 from crm_assets.gold.periods import HOME
-from crm_assets.gold.snapshot import NothingPublished, has_table, open_snapshot
+from crm_assets.gold.snapshot import NothingPublished, has_column, open_snapshot
 from crm_assets.gold.summary import money
 from crm_assets.settings import Settings
 from crm_assets.slices import zone
@@ -52,8 +52,11 @@ def subscription_report(
         NothingPublished: no round with metrics has finished yet.
     """
     with open_snapshot(settings, tenant) as con:
-        if not has_table(con, "gold.mrr_movements"):
-            raise NothingPublished("As métricas ainda não foram calculadas: rode `uv run crm run`.")
+        if not has_column(con, "gold.subscription_metrics", "unpriced"):
+            raise NothingPublished(
+                "As métricas ainda não foram calculadas por esta versão do programa: rode "
+                "`uv run crm run`."
+            )
         params = {"grain": grain, "start": start, "end": end, "currency": currency}
         return con.sql(_REPORT, params=params).pl()
 
@@ -71,6 +74,14 @@ def totals(rows: pl.DataFrame, currency: str) -> list[str]:
         f"MRR no fim: {money(last['mrr_bruto'])} {currency} bruto, {money(last['mrr_liquido'])} "
         f"líquido. Receita no período: {money(sums['receita'])} {currency}, "
         f"{money(sums['receita_liquida'])} depois de reembolsos e chargebacks.",
+        *(
+            [
+                f"{counted(last['sem_preco'], 'assinatura')} sem preço conhecido: no número de "
+                "assinaturas, fora do MRR; `crm subscriptions list` mostra quais."
+            ]
+            if last["sem_preco"]
+            else []
+        ),
         *(
             [
                 f"Dela foram revertidos {money(sums['revertida_sem_data'])} {currency} em dias que "
@@ -93,6 +104,7 @@ def write_subscription_report(
         "em_risco": f"{AT_RISK}, no fim do período",
         "churn": "assinaturas perdidas no período ÷ assinaturas no início dele",
         "taxa_hotmart": "cancelamentos pedidos no período ÷ assinaturas em dia e atrasadas no fim",
+        "sem_preco": "assinaturas do fim do período que contam com MRR 0: preço desconhecido",
     }
     with appearing(path) as draft:
         write_sheet(rows, draft, flavour, about, "Assinaturas")
@@ -125,7 +137,7 @@ _REPORT = """
            round(100 * churn_rate, 2) AS churn, round(100 * hotmart_rate, 2) AS taxa_hotmart,
            closing_gross AS mrr_bruto, closing_net AS mrr_liquido,
            coalesce(total, 0.00) AS receita, coalesce(net, 0.00) AS receita_liquida,
-           coalesce(undated_reversals, 0.00) AS revertida_sem_data
+           coalesce(undated_reversals, 0.00) AS revertida_sem_data, unpriced AS sem_preco
     FROM gold.mrr_movements AS moves
     JOIN gold.churn AS churn USING (grain, period_start, currency)
     JOIN gold.subscription_metrics AS levels

@@ -11,7 +11,13 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from crm_assets.gold.snapshot import NothingPublished, has_table, newer_actions, open_snapshot
+from crm_assets.gold.snapshot import (
+    NothingPublished,
+    has_column,
+    has_table,
+    newer_actions,
+    open_snapshot,
+)
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
 from crm_assets.words import AT_RISK, counted
@@ -92,20 +98,21 @@ def _sales_line(row: dict[str, Any]) -> str:
 
 def _subscriptions(con: duckdb.DuckDBPyConnection, tenant: Tenant, day: date) -> list[str]:
     """Recurring revenue on a day and the churn of the month before; nothing without any."""
-    if not has_table(con, "gold.churn"):
+    if not has_column(con, "gold.subscription_metrics", "unpriced"):
         return []
     levels = con.execute(_LEVELS, [day]).fetchall()
     if not levels or not any(levels[0]):
         return []
-    subscriptions, trial, at_risk, gross, net = levels[0]
+    subscriptions, unpriced, trial, at_risk, gross, net = levels[0]
+    lacking = f" ({unpriced} sem preço conhecido)" if unpriced else ""
     churn = con.execute(_CHURN, [day]).fetchall()
     told = ""
     if churn and churn[0][1] is not None:
         month, rate = churn[0]
         told = f"; churn de {month:%m/%Y}: {100 * rate:.1f} %".replace(".", ",")
     return [
-        f"Assinaturas: {counted(subscriptions, 'paga')}, {at_risk} {AT_RISK}, e {trial} em trial; "
-        f"MRR {money(gross)} {tenant.currency} bruto, {money(net)} líquido{told}"
+        f"Assinaturas: {counted(subscriptions, 'paga')}{lacking}, {at_risk} {AT_RISK}, e {trial} "
+        f"em trial; MRR {money(gross)} {tenant.currency} bruto, {money(net)} líquido{told}"
     ]
 
 
@@ -173,7 +180,7 @@ _LOADS = """
 """
 _REPORT = "FROM gold.daily_report WHERE report_date = ? ORDER BY paid DESC, currency"
 _LEVELS = """
-    SELECT subscriptions, trial, at_risk, mrr_gross, mrr_net
+    SELECT subscriptions, unpriced, trial, at_risk, mrr_gross, mrr_net
     FROM gold.subscription_metrics WHERE day = ? AND currency = 'home'
 """
 _CHURN = """

@@ -79,13 +79,14 @@ def _write(site: Site, tx: Transaction) -> dict[str, Metadata]:
     )
     statuses = dict(tx.read(f"SELECT status, count(*) FROM {ACCESS.name} GROUP BY ALL").rows())
     plans = tx.read(_PLANS)
-    decided, disputed = tx.read(_SPECIAL).row(0)
+    decided, disputed, planless = tx.read(_SPECIAL).row(0)
     return {
         ACCESS.name: {
             **{label: statuses.get(status, 0) for status, label in _LABELS.items()},
             "em disputa": disputed,
             "decididos por uma pessoa": decided,
             **{f"plano {plan}": count for plan, count in plans.rows()},
+            "assinaturas sem plano (valor desconhecido)": planless,
         },
         LOG.name: {"mudanças agora": tx.count(LOG.name) - logged},
     }
@@ -106,7 +107,10 @@ _PLANS = f"""
     WHERE plan IS NOT NULL AND status IN ('granted', 'grace') GROUP BY ALL ORDER BY ALL
 """
 _SPECIAL = f"""
-    SELECT count(decided_by), count(*) FILTER (is_disputed) FROM {ACCESS.name}
+    SELECT count(decided_by), count(*) FILTER (is_disputed),
+           count(*) FILTER (subscriber_code IS NOT NULL AND plan IS NULL
+                            AND status IN ('granted', 'grace'))
+    FROM {ACCESS.name}
 """
 _DISAGREEING = f"""
     SELECT count(*) FROM {ACCESS.name} AS access LEFT JOIN (

@@ -22,7 +22,10 @@ BLOCK, RELEASE = "access_block", "access_release"
 """Kinds of the actions in which a person decides."""
 
 SCALE = ((299, "scale"), (97, "pro"), (49, "basic"))
-"""Plan from a monthly value in reais on, where no table says it (seeds S3.21)."""
+"""Plan from a monthly value in reais on, where no table says it (seeds S3.21, rules 6.4).
+
+A subscription whose value is not known has none of them: unknown is not little.
+"""
 
 FREE = "free"
 
@@ -221,8 +224,8 @@ _PLANNED = f"""
         LEFT JOIN worth USING (subscriber_code)
     )
     SELECT * EXCLUDE (monthly, table_plan),
-           coalesce(table_plan, CASE WHEN subscriber_code IS NULL THEN NULL {_SCALED}
-                                     ELSE '{FREE}' END) AS plan
+           coalesce(table_plan, CASE WHEN subscriber_code IS NULL OR monthly IS NULL THEN NULL
+                                     {_SCALED} ELSE '{FREE}' END) AS plan
     FROM valued
 """
 # The newest decision on each access; a master that was built anew knows the person by the keys.

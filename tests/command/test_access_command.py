@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import duckdb
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -46,6 +47,30 @@ def test_subscriptions_are_listed_with_their_history(ran, subscribed):
     assert "--segment aceita ativa, trial, em risco, cancelada, outra, não 'qualquer'" in (
         refused.err
     )
+
+
+def test_a_subscription_without_a_known_price_is_marked(ran, subscribed):
+    code, _ = subscribed
+    assert "sem preço conhecido" not in ran("subscriptions", "list").out
+    with duckdb.connect(ran.store / "warehouse.duckdb") as con:
+        con.execute(
+            "UPDATE silver.subscription_periods SET mrr_gross = NULL WHERE subscriber_code = ?",
+            [code],
+        )
+    marked = [line for line in ran("subscriptions", "list").out.splitlines() if "preço" in line]
+    assert len(marked) == 1
+    assert marked[0].startswith(code)
+    assert "; sem preço conhecido, fora do MRR" in marked[0]
+
+
+@pytest.mark.parametrize("what", ["subscriptions", "access"])
+def test_a_terminal_breaks_lines_between_words_and_a_pipe_none(ran, subscribed, what):
+    _, customer = subscribed
+    piped = ran(what, "list", customer).out
+    shown = ran(what, "list", customer, COLUMNS="80", FORCE_COLOR="1").out
+    assert max(map(len, piped.splitlines())) > 80
+    assert max(map(len, shown.splitlines())) <= 80
+    assert shown.split() == piped.split(), "nothing is cut"
 
 
 def test_access_is_listed(ran):

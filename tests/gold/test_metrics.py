@@ -98,6 +98,29 @@ def test_each_currency_is_a_book_and_the_house_has_one_for_all():
     }
 
 
+def test_a_subscription_without_a_known_price_counts_and_is_told():
+    unknown = dict.fromkeys(("mrr_gross", "mrr_net", "mrr_gross_home", "mrr_net_home"))
+    made = Metrics().put(
+        stretch(1, "02-01", None, 100),
+        stretch(2, "02-01", "02-20", **unknown),
+        stretch(3, "02-01", None, currency=None, **unknown),
+        stretch(4, "02-01", None, **unknown | {"state": "trial"}),
+        stretch(5, "02-01", None, 0),
+    )
+    made.run()
+
+    def told(day, book):
+        level = made.level(day, book)
+        return level["subscriptions"], level["unpriced"], level["mrr_gross"]
+
+    assert told("02-02", "BRL") == (3, 1, money(100))
+    assert told("02-02", "XXX") == (1, 1, money(0))
+    assert told("02-02", "home") == (4, 2, money(100)), "a price of zero is known"
+    assert told("02-20", "home") == (3, 1, money(100))
+    made.on("03-16").run("again")
+    assert made.lake.rows("FROM gold.metric_changes") == []
+
+
 def test_a_customer_who_changes_currency_leaves_one_book_and_stays_in_the_house():
     made = Metrics().put(
         stretch(1, "01-10", "02-10", 100),
@@ -229,6 +252,7 @@ def test_the_step_tells_figures_that_can_be_drawn():
         "MRR líquido": 80.0,
         "MRR líquido comprometido": 80.0,
         "sem conversão": 0.0,
+        "sem preço conhecido": 0.0,
     }
     assert told["gold.churn"] == {
         "churn do último mês fechado (%)": 50.0,

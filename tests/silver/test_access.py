@@ -171,6 +171,7 @@ def test_plans_by_table_else_by_what_a_month_is_worth():
         "value": Decimal("500.00"),
         "net_value": None,
     }
+    unknown = dict.fromkeys(("gross", "base", "net", "value", "net_value"))
     lake = lake_of(
         "2026-01-20",
         {
@@ -184,6 +185,9 @@ def test_plans_by_table_else_by_what_a_month_is_worth():
             "basic": [paid("2026-01-05", base="588.00"), plan(period_days=360)],
             "free": [paid("2026-01-05", base="587.00"), plan(period_days=360)],
             "usd": [paid("2026-01-05", **dollars), plan()],
+            "no rate": [paid("2026-01-05", **dollars | {"value": None}), plan()],
+            "no price": [paid("2026-01-05") | unknown, plan()],
+            "listed price": [paid("2026-01-05") | unknown, plan(price_value=Decimal("97.00"))],
         },
     )
     table = [
@@ -198,7 +202,8 @@ def test_plans_by_table_else_by_what_a_month_is_worth():
         **{"both": "p3", "offer": "p2", "product": "p1", "once": "p2", "none": None},
         **{name: name for name in ("scale", "pro", "basic", "free")},
         "usd": "scale",
-    }
+        **{"no rate": None, "no price": None, "listed price": "pro"},
+    }, "unknown is not little"
 
 
 def test_the_table_of_plans_in_the_tenant_file():

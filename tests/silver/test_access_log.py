@@ -127,6 +127,7 @@ def test_what_the_step_tells():
         "em disputa": 0,
         "decididos por uma pessoa": 0,
         "plano pro": 1,
+        "assinaturas sem plano (valor desconhecido)": 0,
     }
     assert told["silver.access_log"] == {"mudanças agora": 2}
 
