@@ -244,8 +244,15 @@ def commit(
     except _Broken:
         for failed in check_results(site, verdicts).values():
             yield from failed
+        remedies = dict.fromkeys(
+            f" {verdict.remedy}"
+            for of_table in verdicts.values()
+            for verdict in of_table
+            if not verdict.passed and verdict.remedy
+        )
         raise dg.Failure(
-            f"Conferência não passou ({', '.join(broken)}); as linhas anteriores ficaram.",
+            f"Conferência não passou ({', '.join(broken)}); as linhas anteriores ficaram."
+            + "".join(remedies),
             allow_retries=False,
         ) from None
     except DATABASE_ERRORS as error:

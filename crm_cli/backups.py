@@ -16,6 +16,7 @@ from crm_assets.tenants import Tenant
 from crm_assets.words import counted
 from crm_cli.console import local, out, refuse, tell_table, tell_tenant
 from crm_cli.erasing import confirmed
+from crm_cli.rights import YesOption
 from crm_cli.session import (
     TenantOption,
     actor_by,
@@ -85,7 +86,7 @@ def restore(
         Path | None, typer.Option(help="Pasta para tenants.toml e .env da cópia.")
     ] = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Não faz a rodada depois.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Não pergunta antes.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Volta uma empresa a uma cópia de segurança, sem perder o que se decidiu depois dela.
 

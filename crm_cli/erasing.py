@@ -17,7 +17,7 @@ from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
 from crm_assets.words import counted
 from crm_cli.console import out, tell_table
-from crm_cli.rights import ByOption, DryRunOption, said
+from crm_cli.rights import ByOption, DryRunOption, YesOption, said
 from crm_cli.session import (
     TenantOption,
     actor_by,
@@ -53,7 +53,7 @@ def erase(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Conta o que seria apagado, sem apagar nada.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Não pergunta antes.")] = False,
+    yes: YesOption = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Termina um apagamento interrompido.")
     ] = False,
@@ -94,6 +94,7 @@ def readmit(
     by: ByOption = None,
     tenant: TenantOption = None,
     dry_run: DryRunOption = False,
+    yes: YesOption = False,
 ) -> None:
     """Deixa voltar ao cadastro quem foi apagado e quer ser cliente conhecido de novo.
 
@@ -123,15 +124,17 @@ def readmit(
     if not settings.has_ops(one.slug):
         fail("Ninguém foi apagado ainda.")
     site = site_of(one, settings)
-    if dry_run:
-        found = find_buried(site, who, why)
-    else:
-        found = let_in(site, who, actor=actor_of(by), reason=why)
+    found = find_buried(site, who, why)
     marks = counted(len(found.tombstones), "marca")
     told = f"{marks} contra a volta, de {counted(found.erasures, 'apagamento')}"
     if dry_run:
         out.print(f"Nada foi mudado; seria levantado: {told}.")
         return
+    if not yes:
+        out.print(f"Será levantado: {told}.")
+        if not confirmed("Deixar voltar? O que vier desta pessoa volta a ser guardado."):
+            fail("Nada foi mudado.")
+    let_in(site, who, actor=actor_of(by), reason=why)
     out.print(f"Levantado: {told}.")
     out.print("  a pessoa volta ao cadastro com o próximo dado dela; se não quer ser contatada,")
     out.print("  registre com `crm customers opt-out`.")

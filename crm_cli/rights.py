@@ -43,6 +43,7 @@ WhoArgument = Annotated[
 ByOption = Annotated[
     str | None, typer.Option("--by", help="Quem registra (padrão: o usuário do computador).")
 ]
+YesOption = Annotated[bool, typer.Option("--yes", help="Não pergunta antes.")]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Mostra o que seria feito, sem fazer nada.")
 ]

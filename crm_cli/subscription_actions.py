@@ -18,7 +18,7 @@ from crm_assets.tenants import Tenant
 from crm_assets.words import SUBSCRIPTION_STATUSES, counted
 from crm_cli.console import local, out, tell_table
 from crm_cli.erasing import confirmed
-from crm_cli.rights import ByOption
+from crm_cli.rights import ByOption, YesOption
 from crm_cli.session import TenantOption, actor_of, fail, open_ops, tenant_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ ReasonOption = Annotated[
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Lê o estado e diz o que seria pedido, sem pedir nada.")
 ]
-YesOption = Annotated[bool, typer.Option("--yes", help="Não pergunta antes.")]
 
 _TOLD = {
     "due": "será pedido",

@@ -120,6 +120,8 @@ def all_here(site: Site, table: str) -> Reconciliation:
             "tudo_que_entrou_esta_aqui",
             is_clean and not missing,
             {"faltam": len(missing), "apagamentos por aplicar": 0 if is_clean else 1},
+            "O banco foi apagado ou voltou de uma cópia: rode `uv run crm run`, a rodada inteira, "
+            "que lê de novo o que falta.",
         )
 
     return Reconciliation(

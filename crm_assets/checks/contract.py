@@ -44,11 +44,13 @@ class Verdict:
         name: the check's name in Dagster.
         passed: whether the data may be committed.
         metadata: what a person needs to see, counts only.
+        remedy: a sentence for people with the command that mends a failure, where there is one.
     """
 
     name: str
     passed: bool
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    remedy: str = ""
 
 
 def check_frame(frame: pl.DataFrame, contract: type[Contract]) -> Verdict:

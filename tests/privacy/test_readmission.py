@@ -108,9 +108,10 @@ def test_who_is_erased_again_stays_so(place):
 def test_the_command_lets_her_in_again_and_the_past_stays_without_her(finished, tmp_path):
     from crm_cli.app import app
 
-    def call(*arguments):
+    def call(*arguments, answer=None):
         environ = {**finished.environ, "CRM_TENANTS": str(SAMPLE / "tenants.toml")}
-        return CliRunner().invoke(app, ["customers", "readmit", *arguments], env=environ)
+        command = ["customers", "readmit", *arguments]
+        return CliRunner().invoke(app, command, env=environ, input=answer)
 
     erased(finished)
     before = finished.ops.tombstones()
@@ -119,7 +120,12 @@ def test_the_command_lets_her_in_again_and_the_past_stays_without_her(finished, 
     assert "Nada foi mudado; seria levantado: " in told.output
     assert "contra a volta, de 1 apagamento." in told.output
     assert call("--reason", "pedido 31").exit_code == 2
-    assert call("--email", ANA[0], "--reason", "pedido 31").exit_code == 0
+    told = call("--email", ANA[0], "--reason", "pedido 31", answer="n\n")
+    assert (told.exit_code, finished.ops.tombstones()) == (1, before)
+    assert "Será levantado: " in told.output
+    assert "Nada foi mudado." in told.output
+    told = call("--email", ANA[0], "--reason", "pedido 31", "--yes")
+    assert (told.exit_code, "Deixar voltar?" in told.output) == (0, False)
     assert canaries(finished.home) == [], "nothing comes back by itself"
     with finished.warehouse.write("conferência") as tx:
         assert marked(tx) == finished.ops.last_tombstone_id()

@@ -255,6 +255,7 @@ def test_a_removed_warehouse_is_filled_again(finished):
     (finished.folder / "warehouse.duckdb").unlink()
     refused = finished.round("refine")
     assert "tudo_que_entrou_esta_aqui" in refused.outcomes[0].errors[0]
+    assert "rode `uv run crm run`, a rodada inteira" in refused.outcomes[0].errors[0]
     assert refused.lost > 15
     finished.green()
     assert answers(finished) == before
