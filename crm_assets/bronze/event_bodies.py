@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 import polars as pl
 
-from crm_assets.bronze.hotmart_event_rows import STATUSES_OF_V1, is_test, kind_of
+from crm_assets.bronze.hotmart_event_rows import (
+    OF_SALES,
+    STATUSES_OF_V1,
+    is_test,
+    kind_of,
+    rows_sql,
+)
 from crm_assets.bronze.hotmart_rows import minimised
 from crm_resources.ops import InboxEvent
+from crm_resources.warehouse import Transaction
 
 NOVELTY = "event_novelty"
 """Kind of the incident that tells of names which no document of the vendor knows."""
 
 UNREADABLE_BODY = "o corpo não é JSON nem formulário que se possa ler"
+BEYOND_RANGE = "o corpo é JSON, mas tem um número grande demais para ser lido"
+TOO_DEEP = "o corpo tem listas ou objetos aninhados fundo demais para serem lidos"
 WITHOUT_DATA = "o evento não traz data, onde a Hotmart diz o que aconteceu"
+WITHOUT_SALE = "o evento de venda não traz a transação, e não se sabe de que venda fala"
 NO_EVENT = "não é um evento: não é um objeto JSON"
 UNKNOWN_EVENT = "evento que o programa não conhece"
 TEST_BODY = "corpo de teste da Hotmart (produto 0)"
@@ -70,7 +80,7 @@ _FIELDS = _known_fields()
 
 
 class UnreadableBody(ValueError):
-    """A body that is no JSON and no form."""
+    """A body that is no JSON and no form, or holds what cannot be read; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +113,8 @@ def read_body(event: InboxEvent) -> Body:
     try:
         value = minimised(parsed(event))
         raw = as_json(value)
-    except UnreadableBody:
-        return Body(event, failure=UNREADABLE_BODY)
+    except (UnreadableBody, RecursionError) as error:
+        return Body(event, failure=failure_of(error))
     if not isinstance(value, dict):
         return Body(event, raw, ignored=NO_EVENT)
     is_flat = "data" not in value and "transaction" in value
@@ -125,6 +135,24 @@ def read_body(event: InboxEvent) -> Body:
     if not is_flat and not isinstance(value.get("data"), dict):
         return Body(event, raw, name, None, version, failure=WITHOUT_DATA)
     return Body(event, raw, name, kind, version, novelties=novelties)
+
+
+def read_batch(tx: Transaction, events: Sequence[InboxEvent]) -> tuple[list[Body], pl.DataFrame]:
+    """Read several deliveries of Hotmart.
+
+    Returns:
+        What each says, and the rows of `rows_sql` of those that can be read. An event of a sale
+        that names none can not: whatever came of it would belong to nothing.
+    """
+    bodies = [read_body(event) for event in events]
+    rows = tx.read(rows_sql(), items=items_of(bodies))
+    names_none = (pl.col("kind").is_in(OF_SALES) & pl.col("transaction").is_null()).fill_null(False)
+    saleless = set(rows.filter(names_none)["event_id"])
+    told = [
+        replace(body, failure=WITHOUT_SALE) if body.event.event_key in saleless else body
+        for body in bodies
+    ]
+    return told, rows.filter(~names_none)
 
 
 def items_of(bodies: Iterable[Body]) -> pl.DataFrame:
@@ -152,28 +180,37 @@ def parsed(event: InboxEvent) -> Any:
     """The value that a body holds.
 
     Raises:
-        UnreadableBody: it is neither JSON nor a form.
+        UnreadableBody: it is neither JSON nor a form, or JSON with a number beyond all range.
+        RecursionError: it is nested too deep.
     """
     try:
         return json.loads(event.body, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+    except json.JSONDecodeError:
         is_form = _FORM in (event.content_type or "") or (event.version or "").startswith("1.")
         fields = dict(parse_qsl(event.body, keep_blank_values=True)) if is_form else {}
         if not fields:
-            raise UnreadableBody from None
+            raise UnreadableBody(UNREADABLE_BODY) from None
         return fields
+    except ValueError:  # a whole number of thousands of digits
+        raise UnreadableBody(BEYOND_RANGE) from None
+
+
+def failure_of(error: UnreadableBody | RecursionError) -> str:
+    """Why a body cannot be read, as it is told."""
+    return str(error) if isinstance(error, UnreadableBody) else TOO_DEEP
 
 
 def as_json(value: Any) -> str:
     """A value as JSON text; half an emoji, which no encoding can hold, becomes U+FFFD.
 
     Raises:
-        UnreadableBody: it holds a number that JSON has not.
+        UnreadableBody: it holds a number beyond all range.
+        RecursionError: it is nested too deep.
     """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (ValueError, RecursionError):
-        raise UnreadableBody from None
+    except ValueError:
+        raise UnreadableBody(BEYOND_RANGE) from None
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -206,5 +243,6 @@ def _unknown_fields(body: Mapping[str, Any]) -> Iterator[str]:
             yield name
 
 
-def _refuse(_: str) -> NoReturn:
-    raise ValueError
+def _refuse(word: str) -> NoReturn:
+    """`NaN` and `Infinity` are no JSON."""
+    raise json.JSONDecodeError("no JSON", word, 0)

@@ -35,6 +35,11 @@ KINDS = (
 )
 """The vendor's events (reference/hotmart.md 6.3)."""
 
+OF_SALES = frozenset(
+    kind for kind in KINDS if kind.startswith("PURCHASE_") and not kind.endswith("_CART")
+)
+"""Those of one sale, which they name by its transaction (reference/hotmart.md 6.4)."""
+
 ALIASES = {
     "PURCHASE_CANCELLED": "PURCHASE_CANCELED",
     "CHARGEBACK": "PURCHASE_CHARGEBACK",

@@ -16,8 +16,8 @@ import dagster as dg
 import polars as pl
 
 from crm_assets.bronze.enriching import enrich
-from crm_assets.bronze.event_bodies import AHEAD_OF_TIME, NOVELTY, Body, items_of, read_body
-from crm_assets.bronze.hotmart_event_rows import CREATED, rows_sql
+from crm_assets.bronze.event_bodies import AHEAD_OF_TIME, NOVELTY, Body, read_batch
+from crm_assets.bronze.hotmart_event_rows import CREATED
 from crm_assets.bronze.landing import ERASED, BrokenContract, record_landing
 from crm_assets.bronze.ledger import to_read_again
 from crm_assets.bronze.manychat import CONTACTS
@@ -190,8 +190,7 @@ class _Ingest:
         return batch
 
     def _events(self, tx: Transaction, events: Sequence[InboxEvent]) -> _Batch:
-        bodies = [read_body(event) for event in events]
-        read = tx.read(rows_sql(), items=items_of(bodies))
+        bodies, read = read_batch(tx, events)
         unread = read.select(pl.col("event_id").alias("place"), "unread").explode("unread")
         unread = unread.drop_nulls().unnest("unread")
         late = pl.col("field") == CREATED, pl.col("reason") == FUTURE

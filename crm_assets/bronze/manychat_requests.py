@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
-from crm_assets.bronze.event_bodies import UNREADABLE_BODY, UnreadableBody, parsed
+from crm_assets.bronze.event_bodies import UnreadableBody, failure_of, parsed
 from crm_assets.bronze.landing import NO_REJECTS
 from crm_assets.bronze.manychat_file import CONTACT_SCHEMA, read_contacts
 from crm_assets.bronze.text_table import RefusedFile
@@ -47,14 +48,11 @@ def read_post(event: InboxEvent, timezone: str, now: datetime) -> Posted:
         now: the present.
     """
     try:
-        value = parsed(event)
-    except UnreadableBody:
-        return Posted(failure=UNREADABLE_BODY)
-    if not isinstance(value, dict):
+        cells = _cells(parsed(event))
+    except (UnreadableBody, RecursionError) as error:
+        return Posted(failure=failure_of(error))
+    if cells is None:
         return Posted(ignored=NO_CONTACT)
-    custom = value.pop("custom_fields", None)
-    told = {**(custom if isinstance(custom, dict) else {}), **value}
-    cells = {name: [_cell(each)] for name, each in told.items()}
     try:
         file = read_contacts(
             pl.DataFrame(cells).write_csv(quote_style="always").encode(),
@@ -72,6 +70,15 @@ def read_post(event: InboxEvent, timezone: str, now: datetime) -> Posted:
             line.cast(pl.String).alias("place"), pl.col("column").alias("field"), "reason", "raw"
         ),
     )
+
+
+def _cells(value: Any) -> dict[str, list[str]] | None:
+    """A posted value as the columns of a file, own fields among them; None when it has no names."""
+    if not isinstance(value, dict):
+        return None
+    custom = value.pop("custom_fields", None)
+    told = {**(custom if isinstance(custom, dict) else {}), **value}
+    return {name: [_cell(each)] for name, each in told.items()}
 
 
 def _cell(value: object) -> str:

@@ -28,8 +28,10 @@ from hypothesis import strategies as st
 from lake import Lake
 
 from crm_assets.bronze.event_bodies import (
+    BEYOND_RANGE,
     NO_EVENT,
     TEST_BODY,
+    TOO_DEEP,
     UNKNOWN_EVENT,
     UNNAMED,
     UNREADABLE_BODY,
@@ -245,9 +247,16 @@ def test_what_is_no_object_is_no_event_and_is_kept():
     assert [(row["kind"], json.loads(row["raw"])) for row in rows] == [(None, v) for v in values]
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"a": 1e999}', "NaN", "[" * 100_000, "a=b"])
-def test_what_is_no_json_cannot_be_read(text):
-    assert read_body(posted(text)).failure == UNREADABLE_BODY
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        *((text, UNREADABLE_BODY) for text in ("", "{", "NaN", '{"a": -Infinity}', "a=b")),
+        *((f'{{"a": {number}}}', BEYOND_RANGE) for number in ("1e400", "-1e400", "9" * 5000)),
+        *((text, TOO_DEEP) for text in ("[" * 100_000, *("[" * n + "]" * n for n in (600, 9000)))),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_told_for_what_it_is(text, told):
+    assert read_body(posted(text)).failure == told
 
 
 @pytest.mark.parametrize("data", [None, [], "x", 7])

@@ -17,8 +17,8 @@ from event_samples import body, form, posted, with_value
 from lake import site as site_of
 
 from crm_assets.bronze import hotmart_events
-from crm_assets.bronze.event_bodies import AHEAD_OF_TIME, NOVELTY
-from crm_assets.bronze.hotmart_event_rows import KINDS
+from crm_assets.bronze.event_bodies import AHEAD_OF_TIME, NOVELTY, WITHOUT_SALE
+from crm_assets.bronze.hotmart_event_rows import KINDS, OF_SALES
 from crm_assets.bronze.hotmart_events import SOURCE, _Ingest
 from crm_assets.plan import Landed, plan_events
 from crm_assets.privacy.tombstones import bury
@@ -189,6 +189,29 @@ def test_what_cannot_be_read_is_tried_three_times_and_then_stands_in_the_rejects
     assert place.ops.retry_events() == 1
     place.run()
     assert place.states()["bad"][:2] == ("failed", 1)
+
+
+def test_an_event_of_a_sale_that_names_none_is_set_aside_and_can_be_retried(place: Place):
+    named = ("data", "purchase", "transaction")
+    place.receive(
+        *(keyed(with_value(body(kind), named, None), kind) for kind in sorted(OF_SALES)),
+        keyed(with_value(body("PURCHASE_APPROVED"), named, "HP 1"), "blank inside"),
+        keyed(body("PURCHASE_OUT_OF_SHOPPING_CART"), "cart"),
+        keyed(with_value(body("ORDER_FULFILLMENT"), named, None), "goods"),
+    )
+    told = place.run()
+    assert (told["processados"], told["com falha"], told["rejeitados"]) == (2, len(OF_SALES) + 1, 0)
+    assert place.ids() == ["cart", "goods"]
+    assert place.states()["PURCHASE_APPROVED"] == ("failed", 1, WITHOUT_SALE)
+    for minutes in (2, 15):
+        place.go_to(NOW + timedelta(minutes=minutes))
+        place.run()
+    assert place.states()["blank inside"] == ("dead", 3, WITHOUT_SALE)
+    rejects = place.rows("SELECT place, field FROM bronze.rejects")
+    assert {row["place"] for row in rejects} == {*OF_SALES, "blank inside"}
+    assert {row["field"] for row in rejects} == {"body"}, "the whole of it, once"
+    assert len(rejects) == len(OF_SALES) + 1
+    assert place.ops.retry_events() == len(OF_SALES) + 1
 
 
 @pytest.mark.slow
