@@ -42,6 +42,7 @@ SALE_SCHEMA = pl.Schema(
 
 NO_TRANSACTION = "transacao_ausente"
 BAD_AMOUNT = "valor_ilegivel"
+NEGATIVE = "preco_negativo"
 BAD_COUNT = "numero_ilegivel"
 BAD_CURRENCY = "moeda_desconhecida"
 SEVERAL_CURRENCIES = "moeda_ambigua"
@@ -51,6 +52,7 @@ REASONS = {
     UNREADABLE: "A célula não contém uma data reconhecida e ficou vazia.",
     OUT_OF_RANGE: "A data está fora dos anos 2000 a 2099 e ficou vazia.",
     BAD_AMOUNT: "A célula não contém um valor em dinheiro reconhecido e ficou vazia.",
+    NEGATIVE: "O preço é menor que zero e ficou vazio.",
     BAD_COUNT: "A célula não contém um número inteiro e ficou vazia.",
     BAD_CURRENCY: "A célula não contém o código de uma moeda e ficou vazia.",
     SEVERAL_CURRENCIES: "A linha cita moedas diferentes e a do preço ficou vazia.",
@@ -151,6 +153,8 @@ def _typed(name: str, cells: pl.Series, timezone: str, mark: str | None) -> pl.D
     """Return `value` and `reason` (null where nothing is wrong) of one column's cells."""
     if name in _DATES:
         return parse_dates(cells, timezone).rename({"at": "value"})
+    if name == "price_value":
+        return _prices(cells, mark)
     value, reason = cells, None
     if name in _AMOUNTS:
         value, reason = parse_amounts(cells, mark), BAD_AMOUNT
@@ -163,6 +167,16 @@ def _typed(name: str, cells: pl.Series, timezone: str, mark: str | None) -> pl.D
     elif name == "commission_as":
         value = _translated(cells, ROLE_OF)
     return _judged(cells, value, reason)
+
+
+def _prices(cells: pl.Series, mark: str | None) -> pl.DataFrame:
+    """`value` and `reason` of amounts that cannot be negative, as a commission can."""
+    read = _judged(cells, parse_amounts(cells, mark), BAD_AMOUNT)
+    is_negative = pl.col("value") < 0
+    return read.select(
+        value=pl.when(~is_negative).then("value"),
+        reason=pl.when(is_negative).then(pl.lit(NEGATIVE)).otherwise("reason"),
+    )
 
 
 def parse_amounts(cells: pl.Series, mark: str | None = None) -> pl.Series:

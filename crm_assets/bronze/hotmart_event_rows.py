@@ -1,9 +1,9 @@
 """From the body of a Hotmart webhook to a typed bronze row: names, paths and tolerant reading.
 
 Every documented shape is read by one table of paths: version 2 in `data`, the flat keys of version
-1. A field that is missing or null is empty; one that is there and cannot be read, or that lies in
-the future, is empty and told with its text. The whole body stays in `raw`. Pure SQL over the bodies
-of one batch; nothing here opens a store.
+1. A field that is missing or null is empty; one that is there and cannot be read, lies in the
+future, or is a price below zero, is empty and told with its text. The whole body stays in `raw`.
+Pure SQL over the bodies of one batch; nothing here opens a store.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from crm_assets.bronze.hotmart_rows import UNREADABLE
+from crm_assets.bronze.hotmart_rows import NEGATIVE, UNREADABLE
 from crm_assets.bronze.manychat_file import FUTURE
 
 KINDS = (
@@ -71,10 +71,12 @@ AHEAD = "INTERVAL 1 DAY"
 """So far may a clock be ahead of ours: what is dated later than that is no date (rules 3.1)."""
 
 _BIGINT = "TRY_CAST({text} AS BIGINT)"
+_MONEY = "TRY_CAST({text} AS DECIMAL(18, 2))"
 _READ = {
     "text": "{text}",
     "code": "CASE WHEN regexp_full_match({text}, '\\S+') THEN {text} END",
-    "money": "TRY_CAST({text} AS DECIMAL(18, 2))",
+    "money": _MONEY,
+    "price": f"CASE WHEN {_MONEY} >= 0 THEN {_MONEY} END",
     "integer": f"CASE WHEN regexp_full_match({{text}}, '-?\\d+') THEN {_BIGINT} END",
     "currency": "CASE WHEN regexp_full_match(upper({text}), '[A-Z]{{3}}') THEN upper({text}) END",
 }
@@ -146,10 +148,11 @@ CELLS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """A field -> where a body may hold it; of several places the first that can be read counts."""
 
+_PRICES = ("price_value", "full_price_value")
 _KIND_OF = (
     dict.fromkeys(("created", "order_at", "approved_at", "next_charge_at"), "instant")
     | dict.fromkeys(("cancelled_at", "switched_at"), "instant")
-    | dict.fromkeys(("price_value", "full_price_value"), "money")
+    | dict.fromkeys(_PRICES, "price")
     | dict.fromkeys(("recurrence_number", "installments", "new_charge_day"), "integer")
     | dict.fromkeys(("transaction", "subscriber_code", "parent_transaction"), "code")
     | {"currency": "currency"}
@@ -300,9 +303,21 @@ def _unread() -> str:
         name: "coalesce({})".format(", ".join(f"t{_PATHS.index(path)}" for path in CELLS[name]))
         for name in CELLS
     }
+    is_negative = {
+        name: f"coalesce({_MONEY.format(text=text_of[name])} < 0, false)" for name in _PRICES
+    }
     found = [
-        (CREATED if name == "created" else name, f"{name} IS NULL", UNREADABLE, text)
+        (
+            CREATED if name == "created" else name,
+            f"{name} IS NULL AND NOT {is_negative.get(name, 'false')}",
+            UNREADABLE,
+            text,
+        )
         for name, text in text_of.items()
+    ]
+    found += [
+        (name, f"{name} IS NULL AND {negative}", NEGATIVE, text_of[name])
+        for name, negative in is_negative.items()
     ]
     date = f"coalesce({text_of['created']}, dated_at::VARCHAR)"
     found += [(name, _is_late(name), FUTURE, text_of[name]) for name in _PAST]

@@ -1,6 +1,7 @@
 """From Hotmart's JSON records to typed bronze rows: pure SQL over the records of one slice.
 
-A value that is there but cannot be read becomes empty and is reported with its raw text; a record
+A value that is there but cannot be read, or a price below zero, which the vendor has not, becomes
+empty and is reported with its raw text; a record
 without its key, or without what its rows are made from, is reported whole. Nothing is normalised or
 invented; only what may not be kept is taken out (rules 1.12).
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 UNREADABLE = "valor_ilegivel"
+NEGATIVE = "preco_negativo"
 WITHOUT_TRANSACTION = "sem_transacao"
 WITHOUT_SUBSCRIPTION = "sem_assinatura"
 WITHOUT_BUYER = "sem_comprador"
@@ -27,9 +29,11 @@ RECURRENCES = ("recurrency", "recurrence")
 """How real answers, and one place of the vendor's documents, name a charge's recurrence."""
 
 _BIGINT = "TRY_CAST({json} AS BIGINT)"
+_MONEY = "TRY_CAST({json} AS DECIMAL(18, 2))"
 _READ = {
     "text": "{json}",
-    "money": "TRY_CAST({json} AS DECIMAL(18, 2))",
+    "money": _MONEY,
+    "price": f"CASE WHEN {_MONEY} >= 0 THEN {_MONEY} END",
     "rate": "TRY_CAST({json} AS DECIMAL(18, 8))",
     "integer": f"CASE WHEN regexp_full_match({{json}}, '-?\\d+') THEN {_BIGINT} END",
     "boolean": "TRY_CAST({json} AS BOOLEAN)",
@@ -75,7 +79,7 @@ class Shape:
     def rejects_sql(self) -> str:
         """What could not be read: place (key), field, reason and raw text."""
         unreadable = [
-            f"""SELECT key, '{name}', '{UNREADABLE}', {_json(path)}
+            f"""SELECT key, '{name}', {_reason(kind, _json(path))}, {_json(path)}
                 FROM records WHERE key IS NOT NULL AND {_json(path)} IS NOT NULL
                 AND {_READ[kind].format(json=_json(path))} IS NULL"""
             for name, (path, kind) in self.fields.items()
@@ -98,6 +102,13 @@ def minimised(record: Any) -> Any:
     if isinstance(record, dict):
         return {name: minimised(value) for name, value in record.items() if name not in NEVER_KEPT}
     return [minimised(value) for value in record] if isinstance(record, list) else record
+
+
+def _reason(kind: str, json: str) -> str:
+    """Why a value that is there is not read."""
+    if kind != "price":
+        return f"'{UNREADABLE}'"
+    return f"CASE WHEN {_MONEY.format(json=json)} < 0 THEN '{NEGATIVE}' ELSE '{UNREADABLE}' END"
 
 
 def _json(paths: str) -> str:
@@ -134,7 +145,7 @@ TRANSACTIONS = Shape(
         "buyer_name": ("buyer.name", "text"),
         "buyer_email": ("buyer.email", "text"),
         "buyer_ucode": ("buyer.ucode", "text"),
-        "price_value": ("purchase.price.value", "money"),
+        "price_value": ("purchase.price.value", "price"),
         "price_currency": ("purchase.price.currency_code", "text"),
         "payment_type": ("purchase.payment.type", "text"),
         "payment_method": ("purchase.payment.method", "text"),
@@ -145,7 +156,7 @@ TRANSACTIONS = Shape(
         "offer_code": ("purchase.offer.code", "text"),
         "payment_mode": ("purchase.offer.payment_mode", "text"),
         "fee_total": ("purchase.hotmart_fee.total", "money"),
-        "fee_base": ("purchase.hotmart_fee.base", "money"),
+        "fee_base": ("purchase.hotmart_fee.base", "price"),
         "fee_currency": ("purchase.hotmart_fee.currency_code", "text"),
         "source_src": ("purchase.tracking.source", "text"),
         "source_sck": ("purchase.tracking.source_sck", "text"),
@@ -210,9 +221,9 @@ COMMISSIONS = Shape(
 PRICE_DETAILS = Shape(
     records=_whole("transaction"),
     fields={
-        "base_value": ("base.value", "money"),
+        "base_value": ("base.value", "price"),
         "base_currency": ("base.currency_code", "text"),
-        "total_value": ("total.value", "money"),
+        "total_value": ("total.value", "price"),
         "total_currency": ("total.currency_code", "text"),
         "vat_value": ("vat.value", "money"),
         "interest_value": ("fee.value", "money"),
@@ -239,7 +250,7 @@ SUBSCRIPTIONS = Shape(
         "max_charge_cycles": ("plan.max_charge_cycles", "integer"),
         "product_id": ("product.id", "text"),
         "product_name": ("product.name", "text"),
-        "price_value": ("price.value", "money"),
+        "price_value": ("price.value", "price"),
         "price_currency": ("price.currency_code", "text"),
         "subscriber_name": ("subscriber.name", "text"),
         "subscriber_email": ("subscriber.email", "text"),
@@ -268,8 +279,8 @@ SUBSCRIPTION_TRANSACTIONS = Shape(
         "recurrence_status": (_recurrence("status"), "text"),
         "recurrence_started_at": (_recurrence("start_datetime"), "instant"),
         "delay_days": (_recurrence("payment_delays_days", "payment_delay_days"), "integer"),
-        "price_value": ("purchase.price.value", "money"),
-        "total_value": ("purchase.price.total_value", "money"),
+        "price_value": ("purchase.price.value", "price"),
+        "total_value": ("purchase.price.total_value", "price"),
         "price_currency": ("purchase.price.currency", "text"),
         "own_value": ("purchase.commission.producer_value", "money"),
         "own_currency": ("purchase.commission.currency", "text"),

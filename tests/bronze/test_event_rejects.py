@@ -35,6 +35,22 @@ def test_what_a_body_has_and_its_row_has_not_is_told_with_its_text():
     assert found == [{(field, "valor_ilegivel", raw)} for *_, field, raw in TOLD]
 
 
+def test_no_price_is_negative_but_a_commission_may_be():
+    whole = body("PURCHASE_APPROVED")
+    whole["data"]["purchase"]["price"]["value"] = -97
+    whole["data"]["purchase"]["full_price"]["value"] = "-104.76"
+    whole["data"]["commissions"][1]["value"] = -5
+    late = with_value(body("SUBSCRIPTION_CANCELLATION"), ("data", "actual_recurrence_value"), -1)
+    sold, cancelled = typed(Lake().tx, [posted(whole), posted(late)])
+    assert (sold["price_value"], sold["full_price_value"]) == (None, None)
+    assert (sold["net_value"], sold["kind"]) == (-5, "PURCHASE_APPROVED")
+    assert told(sold) == {
+        ("price_value", "preco_negativo", "-97"),
+        ("full_price_value", "preco_negativo", "-104.76"),
+    }
+    assert told(cancelled) == {("price_value", "preco_negativo", "-1")}
+
+
 def test_nothing_is_told_of_an_event_that_says_nothing_to_us():
     whole = with_value(body("PURCHASE_APPROVED"), ("data", "purchase", "price", "value"), "x")
     (row,) = typed(Lake().tx, [posted({**whole, "event": "PURCHASE_TIPPED"})])

@@ -190,6 +190,12 @@ def test_cells_that_cannot_be_read_are_empty_and_told():
     }
 
 
+def test_no_price_is_negative_but_a_commission_may_be():
+    row, file = only("Transação;Preço Total;Faturamento líquido\nHP1;-12,00;-5,00\n")
+    assert (row["price_value"], row["net_value"]) == (None, Decimal("-5.00"))
+    assert rejected(file) == {("Preço Total", "preco_negativo", "-12,00")}
+
+
 @pytest.mark.parametrize(
     ("moedas", "currency", "reason"),
     [

@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_assets.bronze.hotmart import typed_rows
-from crm_assets.bronze.hotmart_rows import CUSTOMERS, TRANSACTIONS, Shape
+from crm_assets.bronze.hotmart_rows import (
+    COMMISSIONS,
+    CUSTOMERS,
+    PRICE_DETAILS,
+    SUBSCRIPTION_TRANSACTIONS,
+    SUBSCRIPTIONS,
+    TRANSACTIONS,
+    Shape,
+)
 from crm_resources.warehouse import Transaction
 
 CONNECTION = duckdb.connect()
@@ -90,8 +98,8 @@ def test_a_value_is_read_or_rejected_never_both_and_never_neither(column, value)
 @given(st.integers(-(10**12), 10**12))
 def test_money_is_exact_to_the_cent(cents):
     amount = Decimal(cents) / 100
-    row, rejects = purchase(price={"value": json.loads(str(amount))})
-    assert row["price_value"] == amount
+    row, rejects = purchase(hotmart_fee={"total": json.loads(str(amount))})
+    assert row["fee_total"] == amount
     assert rejects == []
 
 
@@ -118,22 +126,42 @@ def test_an_instant_that_is_none_of_our_time_is_empty_and_told(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "read_as"),
+    ("value", "read_as", "reason"),
     [
-        (497, Decimal("497.00")),
-        (89.9, Decimal("89.90")),
-        ("742.30", Decimal("742.30")),
-        (0, Decimal("0.00")),
-        (-10.5, Decimal("-10.50")),
-        (10**17, None),
-        ("1.234,56", None),
-        ("grátis", None),
+        (497, Decimal("497.00"), None),
+        (89.9, Decimal("89.90"), None),
+        ("742.30", Decimal("742.30"), None),
+        (0, Decimal("0.00"), None),
+        (-10.5, None, "preco_negativo"),
+        ("-0.01", None, "preco_negativo"),
+        (10**17, None, "valor_ilegivel"),
+        ("1.234,56", None, "valor_ilegivel"),
+        ("grátis", None, "valor_ilegivel"),
     ],
 )
-def test_amounts(value, read_as):
+def test_prices(value, read_as, reason):
     row, rejects = purchase(price={"value": value, "currency_code": "BRL"})
     assert row["price_value"] == read_as
-    assert len(rejects) == (read_as is None)
+    told = [("HP1", "price_value", reason, str(value))] if reason else []
+    assert rejects == told
+
+
+def test_every_price_is_bounded_and_no_commission_fee_or_tax():
+    amounts = {
+        name: kind
+        for shape in (TRANSACTIONS, PRICE_DETAILS, SUBSCRIPTIONS, SUBSCRIPTION_TRANSACTIONS)
+        for name, (_, kind) in shape.fields.items()
+        if kind in {"money", "price"}
+    }
+    assert {name for name, kind in amounts.items() if kind == "price"} == {
+        "price_value", "base_value", "total_value", "fee_base",
+    }  # fmt: skip
+    assert set(amounts) > {"fee_total", "vat_value", "interest_value", "own_value"}
+    rows, rejects = read(COMMISSIONS, {
+        "transaction": "HP1", "commissions": [{"source": "PRODUCER", "commission": {"value": -5}}],
+    })  # fmt: skip
+    assert rows["value"].to_list() == [Decimal("-5.00")]
+    assert rejects.is_empty()
 
 
 @pytest.mark.parametrize(
