@@ -29,6 +29,9 @@ DEFAULT = "default"
 HISTORY_START = date(2011, 1, 1)
 """First slice when no start date is configured, so that the code location always loads."""
 
+_TOML_PLACE = re.compile(r"at line (\d+), column (\d+)")
+"""In an error of `tomllib`; without it the end of the file came too soon."""
+
 _URL = re.compile(r"https?://[^/\s]")
 _SECRET = re.compile(r"client_id|secret|token|password|senha|sheet_url", re.IGNORECASE)
 _SLUG_FORM = "precisa ter só letras minúsculas, números e _, e começar por letra"
@@ -268,7 +271,11 @@ def load_tenants(settings: Settings, environ: Mapping[str, str]) -> dict[str, Te
     try:
         tables = tomllib.loads(text).get("tenants")
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{settings.tenants_file.name} não é TOML válido: {error}.") from None
+        place = _TOML_PLACE.search(str(error))
+        where = "na linha {}, coluna {}".format(*place.groups()) if place else "no fim do arquivo"
+        raise SettingsError(
+            f"{settings.tenants_file.name} não é TOML válido: erro {where}."
+        ) from None
     if not isinstance(tables, dict) or not tables:
         raise SettingsError(f"{settings.tenants_file.name} não tem tabela [tenants.<nome>].")
     return {slug: build_tenant_model(slug, table, environ) for slug, table in tables.items()}
@@ -346,4 +353,8 @@ def _meaning(error: ErrorDetails) -> str:
     if kind in {"string_pattern_mismatch", "string_too_long"}:
         return _FORMS.get(name, "precisa ser o nome de uma variável de ambiente")
     meaning = _MEANINGS.get(kind) or _MEANINGS.get(kind.partition("_")[0], "não serve aqui")
-    return meaning.format(**error.get("ctx", {})).replace("' or '", "' ou '")
+    limits = {
+        name: f"{value:g}".replace(".", ",") if isinstance(value, float) else value
+        for name, value in error.get("ctx", {}).items()
+    }
+    return meaning.format(**limits).replace("' or '", "' ou '")

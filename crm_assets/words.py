@@ -6,6 +6,7 @@ Tables, JSON and API keep the vendor's own values; lists, reports and filters sp
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
 SUBSCRIPTION_STATUSES = {
@@ -55,12 +56,15 @@ def meant(said: str, words: Mapping[str, str]) -> str | None:
     """The value that somebody means by a word, or by the value itself; None when it is none.
 
     Args:
-        said: in any letter case, spaces as `_` or `-` too.
+        said: in any letter case, spaces as `_` or `-` too, accents or none.
         words: word by value.
     """
-    wanted = _plain(said)
-    return next((v for v, word in words.items() if wanted in {_plain(v), _plain(word)}), None)
+    wanted = plain(said)
+    return next((v for v, word in words.items() if wanted in {plain(v), plain(word)}), None)
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"[\s_-]+", " ", text.strip()).casefold()
+def plain(text: str) -> str:
+    """A word without accents, capitals and more than single spaces."""
+    letters = unicodedata.normalize("NFKD", text)
+    bare = "".join(sign for sign in letters if not unicodedata.combining(sign))
+    return re.sub(r"[\s_-]+", " ", bare.strip()).casefold()

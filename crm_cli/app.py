@@ -107,7 +107,11 @@ def main() -> None:
 def run(
     tenant: TenantOption = None,
     only: Annotated[
-        str | None, typer.Option(help="Só estas etapas: hotmart,events,manychat,actions,refine.")
+        str | None,
+        typer.Option(
+            help="Só estas etapas, separadas por vírgula: hotmart, subscriptions, events, "
+            "manychat, actions, refine."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Mostra o que seria lido, sem ler nada.")

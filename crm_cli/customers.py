@@ -101,7 +101,7 @@ def show(
 @customers_app.command("merge")
 def merge(
     who: Annotated[
-        list[str], typer.Argument(metavar="CLIENTE...", help="Dois ou mais clientes ou registros.")
+        list[str], typer.Argument(metavar="CLIENTE", help="Dois ou mais clientes ou registros.")
     ],
     reason: ReasonOption,
     by: ByOption = None,
@@ -155,7 +155,7 @@ def split(
 def keep_apart(
     reason: ReasonOption,
     who: Annotated[
-        list[str] | None, typer.Argument(metavar="CLIENTE CLIENTE", help="Dois clientes.")
+        list[str] | None, typer.Argument(metavar="CLIENTE", help="Dois clientes.")
     ] = None,
     key: Annotated[str | None, typer.Option(help="E-mail ou telefone que não une ninguém.")] = None,
     by: ByOption = None,

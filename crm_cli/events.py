@@ -73,7 +73,7 @@ def list_command(
 @events_app.command("retry")
 def retry_command(
     numbers: Annotated[
-        list[int] | None, typer.Argument(metavar="[EVENTO]…", help="Números de `events list`.")
+        list[int] | None, typer.Argument(metavar="EVENTO", help="Números de `events list`.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Todos os que falharam.")] = False,
     kind: KindOption = None,

@@ -30,7 +30,9 @@ _LACKING = {"phone": "telefone", "email": "e-mail"}
 
 @export_app.command("audience")
 def export_audience_command(
-    slug: Annotated[str, typer.Argument(help="Nome do público no tenants.toml.")],
+    slug: Annotated[
+        str, typer.Argument(metavar="PÚBLICO", help="Nome do público no tenants.toml.")
+    ],
     tenant: TenantOption = None,
     flavour: FormatOption = "csv",
     dry_run: DryRunOption = False,

@@ -34,7 +34,9 @@ class FileSource(StrEnum):
 
 @import_app.command("manychat")
 def import_manychat(
-    files: Annotated[list[Path], typer.Argument(help="Arquivos CSV de contatos.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="ARQUIVO", help="Arquivos CSV de contatos.")
+    ],
     tenant: TenantOption = None,
     dry_run: DryRunOption = False,
     wait: WaitOption = 0,
@@ -48,7 +50,9 @@ def import_manychat(
 
 @import_app.command("hotmart-csv")
 def import_hotmart_csv(
-    files: Annotated[list[Path], typer.Argument(help="Relatórios de vendas em CSV.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="ARQUIVO", help="Relatórios de vendas em CSV.")
+    ],
     tenant: TenantOption = None,
     dry_run: DryRunOption = False,
     wait: WaitOption = 0,

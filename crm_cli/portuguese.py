@@ -7,11 +7,11 @@ gone over once. Errors come to us as exceptions and are one sentence, like any o
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import typer
 from typer import rich_utils
-from typer._click import HelpFormatter
 from typer.main import get_command
 
 _TITLES = {
@@ -29,8 +29,9 @@ _KINDS = {
     "int": "NÚMERO",
     "float": "NÚMERO",
     "Path": "CAMINHO",
+    "list[Path]": "CAMINHO",
 }
-"""What stands for the value of an option, by its type."""
+"""What stands for the value of an option or an argument, by its type."""
 
 _ERRORS = (
     (r"Missing argument '?(.+?)'?\.", r"falta \1"),
@@ -56,13 +57,11 @@ _WRONG_VALUES = (
 )
 
 
-class _Formatter(HelpFormatter):
-    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
-        super().write_usage(prog, args, prefix or "Uso: ")
-
-
 class _Context(typer.Context):
-    formatter_class = _Formatter
+    def make_formatter(self) -> Any:
+        formatter: Any = super().make_formatter()
+        formatter.write_usage = partial(formatter.write_usage, prefix="Uso: ")
+        return formatter
 
 
 def command_of(app: typer.Typer) -> Any:
@@ -94,8 +93,9 @@ def _translate(command: Any) -> None:
     help_option = command.get_help_option(_Context(command))
     help_option.help = "Mostra esta página e sai."
     for parameter in (*command.params, help_option):
-        if parameter.param_type_name == "option" and parameter.metavar is None:
-            parameter.metavar = _KINDS.get(parameter.bare_type())
+        kind = _KINDS.get(parameter.bare_type())
+        if kind is not None:
+            parameter.display_type = lambda _, kind=kind: kind
     below = getattr(command, "commands", {})
     if below:
         command.subcommand_metavar = "COMANDO [ARGUMENTOS]…"

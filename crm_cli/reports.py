@@ -10,8 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from crm_assets.settings import load_settings, parse_day
-from crm_assets.words import AT_RISK, counted
+from crm_assets.words import AT_RISK, counted, plain
 from crm_cli.console import out, tell_table, tell_tenant
+from crm_cli.rights import one_of
 from crm_cli.session import TenantOption, actor_by, chosen_tenants, open_ops, tenant_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 report_app = typer.Typer()
 
-_FORMATS = ("table", "csv", "excel-csv", "xlsx")
+_TABLE = "table"
+_FORMATS = {_TABLE: "tabela", **{kind: kind for kind in ("csv", "excel-csv", "xlsx")}}
 _SHOWN = {
     "novas": "novas",
     "perdidas": "perdidas",
@@ -62,27 +64,25 @@ def subscriptions(
         str | None, typer.Option(help="Primeiro dia, AAAA-MM-DD (padrão: 1º de janeiro).")
     ] = None,
     end: Annotated[str | None, typer.Option(help="Último dia (padrão: hoje).")] = None,
-    group_by: Annotated[str, typer.Option(help="month, week ou day.")] = "month",
+    group_by: Annotated[str, typer.Option(help="dia, semana ou mês.")] = "mês",
     currency: Annotated[
         str | None, typer.Option(help="Só uma moeda, como USD (padrão: todas, na da empresa).")
     ] = None,
     flavour: Annotated[
-        str, typer.Option("--format", help="table, csv, excel-csv ou xlsx.")
-    ] = "table",
+        str, typer.Option("--format", help="tabela, csv, excel-csv ou xlsx.")
+    ] = "tabela",
     tenant: TenantOption = None,
 ) -> None:
     """Mostra assinaturas, MRR, churn e receita por período.
 
-    Exemplo: crm report subscriptions --start 2026-01-01 --group-by week --format xlsx
+    Exemplo: crm report subscriptions --start 2026-01-01 --group-by semana --format xlsx
     """
     from crm_assets.gold import subscription_report as reports
     from crm_assets.gold.formats import Format
     from crm_assets.gold.periods import HOME
 
-    if group_by not in reports.GROUPS:
-        raise typer.BadParameter(f"--group-by precisa ser {', '.join(reports.GROUPS)}.")
-    if flavour not in _FORMATS:
-        raise typer.BadParameter(f"--format precisa ser {', '.join(_FORMATS)}.")
+    grain = one_of("--group-by", group_by, reports.GROUPS)
+    kind = one_of("--format", flavour, _FORMATS)
     if currency and not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
         raise typer.BadParameter("--currency precisa ser o código de uma moeda, como BRL.")
     settings, one = tenant_of(tenant)
@@ -91,19 +91,20 @@ def subscriptions(
     if first > last:
         raise typer.BadParameter(f"--start ({first}) vem depois de --end ({last}).")
     book = currency.upper() if currency else HOME
-    rows = reports.subscription_report(settings, one, first, last, group_by, book)
+    rows = reports.subscription_report(settings, one, first, last, grain, book)
     if rows.is_empty():
         out.print(f"Nenhuma assinatura de {first:%d/%m/%Y} a {last:%d/%m/%Y}.")
         return
-    if flavour == "table":
-        tell_table(_table(rows, reports.GROUPS[group_by], _PERIODS[group_by]))
+    period = reports.GROUPS[grain]
+    if kind == _TABLE:
+        tell_table(_table(rows, period, _PERIODS[grain]))
         if rows["em_aberto"].any():
             out.print("* ainda em aberto")
         out.print(f"no fim, {AT_RISK} e MRR: no último dia do período")
     else:
         of_currency = f"_{book}" if currency else ""
-        stem = f"assinaturas_{first}_{last}_{group_by}{of_currency}"
-        path = reports.write_subscription_report(settings, one, rows, stem, Format(flavour))
+        stem = f"assinaturas_{first}_{last}_{plain(period)}{of_currency}"
+        path = reports.write_subscription_report(settings, one, rows, stem, Format(kind))
         out.print(escape(str(path)))
     for line in reports.totals(rows, one.currency if book == HOME else book):
         out.print(escape(line))

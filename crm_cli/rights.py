@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, overload
 
 import typer
 from rich.markup import escape
@@ -273,6 +273,10 @@ def among(option: str, values: Sequence[str], known: Sequence[str]) -> list[str]
     return list(dict.fromkeys(values))
 
 
+@overload
+def one_of(option: str, said: str, words: Mapping[str, str]) -> str: ...
+@overload
+def one_of(option: str, said: str | None, words: Mapping[str, str]) -> str | None: ...
 def one_of(option: str, said: str | None, words: Mapping[str, str]) -> str | None:
     """The value that an option means, by its word or as it is; None without one."""
     value = None if said is None else meant(said, words)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CodesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="CÓDIGO…", help="Códigos de assinante, ou - (stdin).")
+    list[str] | None, typer.Argument(metavar="CÓDIGO", help="Códigos de assinante, ou - (stdin).")
 ]
 FileOption = Annotated[Path | None, typer.Option("--file", help="Arquivo com um código por linha.")]
 ReasonOption = Annotated[

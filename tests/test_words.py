@@ -33,6 +33,10 @@ def test_a_filter_takes_the_word_and_the_value_in_any_case(words, data):
     assert meant(said, words) == value
 
 
+def test_accents_may_be_left_out():
+    assert meant("Em Tolerancia", ACCESS_STATUSES) == "grace"
+
+
 def test_another_word_means_nothing():
     assert meant("aberto", ACCESS_STATUSES) is None
     assert meant("", SEGMENTS) is None

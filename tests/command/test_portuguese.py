@@ -17,6 +17,9 @@ ENGLISH = re.compile(
     re.IGNORECASE,
 )
 
+CODE = re.compile(r"<(str|int|float|Path|list)|list\[|\[\[|\w… *│")
+"""Names of Python's types, and lines that are cut."""
+
 
 def paths(command, *path):
     yield path
@@ -32,6 +35,7 @@ def test_no_help_page_has_a_word_of_typers_own(crm):
         assert (said.code, said.err) == (0, "")
         text = re.sub(r"--[\w-]+|\S*/\S+|`[^`]*`|crm [a-z -]+", "", said.out)
         assert not ENGLISH.search(text), (path, ENGLISH.search(text))
+        assert not CODE.search(said.out), (path, CODE.search(said.out))
         assert "Uso: " in said.out
         assert "Mostra esta página e sai." in said.out
         assert not path or "Exemplo: crm" in said.out or "COMANDO" in said.out

@@ -192,12 +192,15 @@ def test_the_command_shows_months_from_january_to_now(crm, monkeypatch, columns)
     assert "MRR no fim: 130,00 BRL bruto" in said.output
 
 
-@pytest.mark.parametrize("flavour", ["csv", "excel-csv", "xlsx"])
-def test_the_command_writes_a_file_and_says_where(crm, flavour, tmp_path):
-    said = crm("--format", flavour, "--group-by", "week", "--start", "2026-02-01")
+@pytest.mark.parametrize(
+    ("flavour", "group", "named"),
+    [("csv", "semana", "semana"), ("excel-csv", "MES", "mes"), ("xlsx", "week", "semana")],
+)
+def test_the_command_writes_a_file_and_says_where(crm, flavour, group, named, tmp_path):
+    said = crm("--format", flavour, "--group-by", group, "--start", "2026-02-01")
     path = tmp_path / "home/output/prd/default/relatorio"
     ending = {"csv": ".csv", "excel-csv": "_excel.csv", "xlsx": ".xlsx"}[flavour]
-    file = path / f"assinaturas_2026-02-01_2026-03-15_week{ending}"
+    file = path / f"assinaturas_2026-02-01_2026-03-15_{named}{ending}"
     assert said.output.splitlines()[0] == str(file)
     if flavour == "csv":
         assert pl.read_csv(file)["perdidas"].sum() == 1
@@ -211,8 +214,8 @@ def test_the_command_writes_a_file_and_says_where(crm, flavour, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--group-by", "year"], "--group-by precisa ser day, week, month"),
-        (["--format", "pdf"], "--format precisa ser table, csv, excel-csv, xlsx"),
+        (["--group-by", "year"], "--group-by aceita dia, semana, mês, não 'year'"),
+        (["--format", "pdf"], "--format aceita tabela, csv, excel-csv, xlsx, não 'pdf'"),
         (["--currency", "../x"], "--currency precisa ser o código de uma moeda"),
         (["--start", "2026-03-15", "--end", "2026-03-01"], "vem depois de --end"),
     ],
