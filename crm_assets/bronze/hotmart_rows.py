@@ -1,9 +1,9 @@
 """From Hotmart's JSON records to typed bronze rows: pure SQL over the records of one slice.
 
 A value that is there but cannot be read, or a price below zero, which the vendor has not, becomes
-empty and is reported with its raw text; a record
-without its key, or without what its rows are made from, is reported whole. Nothing is normalised or
-invented; only what may not be kept is taken out (rules 1.12).
+empty and is reported with its raw text; a record without its key, or without what its rows are made
+from, is reported whole. Nothing is normalised or invented; only what may not be kept is taken out
+(rules 1.12).
 """
 
 from __future__ import annotations
