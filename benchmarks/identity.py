@@ -60,8 +60,12 @@ def identity(scale: float, repeat: int) -> Iterator[Reading]:
         for most, bar in CHANGES:
             changed = max(int(most * scale), 1)
             found = _call("change", home, rows=rows, changed=changed)
-            what = f"{changed:,} of {size} changed: identity + their golden records"
-            yield _within(what, found, bar)
+            yield _within(
+                f"{changed:,} of {size} changed: identity + their golden records; floor: look-ups",
+                found,
+                bar,
+                floor=_call("look_up", home, rows=rows, changed=changed),
+            )
     with TemporaryDirectory() as home:
         _call("fill", home, rows=rows)
         _call("write_as_people_do", home)
@@ -146,6 +150,18 @@ def change(home: str, rows: int, changed: int) -> dict[str, Any]:
     with timed_session(home) as (session, took):
         _bring_up_to_date(session, full=False)
     return took
+
+
+def look_up(home: str, rows: int, changed: int) -> dict[str, Any]:
+    """Every table that holds what a change touches, looked through once, and nothing done."""
+    with timed_session(home) as (session, took):
+        session.outside.execute(_TOUCHED, {"records": rows, "changed": changed})
+        started = clock()
+        for table, column in _LOOK_UPS:
+            held = f"SELECT count(*) FROM silver.{table} WHERE {column} IN"
+            session.outside.scalar(f"{held} (SELECT {column} FROM touched)")
+        looked_up = clock() - started
+    return {**took, "seconds": looked_up}
 
 
 def texts(home: str) -> dict[str, Any]:
@@ -283,6 +299,22 @@ _REDONE = """
     CREATE OR REPLACE TEMP TABLE redone AS
     SELECT customer_id FROM touched_customers UNION SELECT customer_id FROM assigned
 """
+_TOUCHED = """
+    CREATE OR REPLACE TEMP TABLE touched AS
+    SELECT record_id, email_key, phone_key, customer_id
+    FROM silver.contact_records JOIN silver.customer_xref USING (record_id)
+    WHERE valid_to IS NULL AND hash(record_id) % $records < $changed
+"""
+_LOOK_UPS = (
+    ("contact_records", "email_key"),
+    ("contact_records", "phone_key"),
+    ("contact_records", "record_id"),
+    ("customer_xref", "record_id"),
+    ("customer_xref", "customer_id"),
+    ("customer_ids", "customer_id"),
+    ("field_choices", "customer_id"),
+    ("customers", "customer_id"),
+)
 _FOR_SPLINK = """
     CREATE TABLE records AS
     SELECT rowid AS unique_id, email_key, phone_key FROM held.silver.contact_records
