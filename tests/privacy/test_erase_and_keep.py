@@ -3,12 +3,11 @@
 import json
 
 import pytest
-from erasure_samples import ANA, canaries, erased, whole
+from erasure_samples import ANA, asked, canaries, erased, whole
 
 from crm_assets.gold.people import find_customers
 from crm_assets.privacy import eraser
-from crm_assets.privacy.erasure import pending
-from crm_assets.privacy.rights import check_request, open_request, register
+from crm_assets.privacy.rights import register
 from crm_assets.safekeeping.backup import back_up
 from crm_assets.safekeeping.restore import restore
 
@@ -17,13 +16,19 @@ pytestmark = pytest.mark.slow
 DIEGO = ("diego.fernandes@example.com",)
 
 
-def test_a_backup_of_before_an_erasure_keeps_the_person_erased(finished):
+def test_a_backup_of_before_an_erasure_keeps_the_person_erased(finished, tmp_path):
     made = back_up(finished.site, {}).path
+    elsewhere = back_up(finished.site, {}, target=tmp_path / "disco").path
+    half_made = finished.folder / ".backup" / "copied" / "raw"
+    half_made.mkdir(parents=True)
+    (half_made / "a.csv").write_text(ANA[0])
     sold = finished.value("SELECT count(*) FROM silver.sales")
     done = erased(finished)
     assert done.left == {}
     told = done.certificate.read_text()
     assert f"{made.name}: 19/04/2026" in told
+    copies = json.loads(done.certificate.with_suffix(".json").read_text())["copias_de_seguranca"]
+    assert {"arquivo": str(elsewhere), "ate": "19/04/2026"} in copies
     restored = restore(finished.site, made, finished.instance)
     assert restored.tombstones > 0
     assert canaries(finished.home) == []
@@ -34,93 +39,61 @@ def test_a_backup_of_before_an_erasure_keeps_the_person_erased(finished):
     assert finished.value("SELECT count(*) FROM silver.sales WHERE is_erased") == 1
 
 
-def test_a_backup_elsewhere_is_in_the_certificate_too(finished, tmp_path):
-    made = back_up(finished.site, {}, target=tmp_path / "disco").path
-    done = erased(finished)
-    copies = json.loads(done.certificate.with_suffix(".json").read_text())["copias_de_seguranca"]
-    assert copies == [{"arquivo": str(made), "ate": "19/04/2026"}]
+FIGURES = "SELECT from_day, to_day, state, mrr_gross FROM silver.subscription_periods ORDER BY ALL"
 
 
-def test_several_people_go_in_one_pass(finished, monkeypatch):
+def test_several_people_go_in_one_pass_and_a_subscription_counts_on_without_its_code(
+    finished, monkeypatch
+):
+    before = finished.rows(FIGURES)
+    (held,) = finished.rows("FROM silver.subscriptions WHERE product_id = '3102'")
     rewritten = []
     rewrite = eraser.rewrite
     monkeypatch.setattr(eraser, "rewrite", lambda *a, **k: rewritten.append(1) or rewrite(*a, **k))
     wanted = dict(whole(finished, who) for who in (ANA[0], DIEGO[0]))
+    assert held["customer_id"] in wanted
     records = sum(map(len, wanted.values()))
+    words = (*ANA, *DIEGO, *wanted, held["subscriber_code"].lower())
     done = eraser.erase_many(finished.site, wanted, actor="dpo", reason="prazo")
     assert done.left == {}
     assert len(rewritten) == 2, "the warehouse and the snapshot"
-    assert canaries(finished.home, (*ANA, *DIEGO, *wanted)) == []
+    assert canaries(finished.home, words) == []
     told = json.loads(done.certificate.with_suffix(".json").read_text())
     assert (told["pessoas"], told["registros"]) == (2, records)
     log = finished.ops.actions().filter(kind="customer_erased")
     assert len(log) == log["customer_id"].n_unique() == 2
     finished.green("actions", "refine")
-    assert canaries(finished.home, (*ANA, *DIEGO, *wanted)) == []
+    assert canaries(finished.home, words) == []
     buyers = finished.value("SELECT count(DISTINCT customer_id) FROM silver.sales WHERE is_erased")
     assert buyers == len({"ana", "diego"}), "their sales go on apart"
+    assert finished.rows(FIGURES) == before
+    (row,) = finished.rows("FROM silver.subscriptions WHERE product_id = '3102'")
+    assert row["subscriber_code"] == f"assinatura:{held['subscription_id']}"
+    assert row["customer_id"] not in (None, held["customer_id"])
+    assert finished.value("SELECT count(*) FROM silver.access WHERE product_id = '3102'") == 0
 
 
-def asked(world, *, checked, **who):
-    at = world.settings.now()
-    request = open_request(
-        world.ops, world.tenant, type="eliminacao", channel="e-mail",
-        received_on=world.site.today(), actor="dpo", at=at, **who,
-    )  # fmt: skip
-    if checked:
-        check_request(world.ops, world.tenant, request.number, how="e-mail", actor="dpo", at=at)
-    return request.number
-
-
-@pytest.mark.parametrize("by", ["customer_id", "email_key", "phone_key"])
-def test_the_request_that_it_answers_is_closed_with_it(finished, by):
-    customer_id, _ = whole(finished, ANA[0])
-    who = {"customer_id": customer_id, "email_key": ANA[0], "phone_key": "+5511961234501"}
-    number = asked(finished, checked=True, **{by: who[by]})
+def test_the_requests_that_it_answers_are_closed_with_it(finished):
+    customer_id, refs = whole(finished, ANA[0])
+    hers = ({"customer_id": customer_id}, {"email_key": ANA[0]}, {"phone_key": "+5511961234501"})
+    numbers = tuple(asked(finished, checked=True, **who) for who in hers)
+    unchecked = asked(finished, checked=False, email_key=ANA[0])
     other = asked(finished, checked=True, email_key=DIEGO[0])
+    rehearsed = eraser.rehearse(finished.site, {customer_id: refs})
+    found = eraser.asked_by(finished.site, finished.ops, rehearsed.people)
+    assert [request.number for request in found] == [*numbers, unchecked]
     done = erased(finished)
-    assert done.requests == (number,)
+    assert done.requests == numbers
     known = {
         request.number: request for request in register(finished.ops.actions(), finished.tenant)
     }
-    assert (known[number].outcome, known[other].outcome) == ("atendido", None)
-    assert known[number].note.startswith("apagamento ")
-    assert f"Responde ao pedido {number} do registro" in done.certificate.read_text()
+    assert {number for number, request in known.items() if request.is_open} == {unchecked, other}
+    certificate = done.certificate.read_text()
+    for number in numbers:
+        assert known[number].outcome == "atendido"
+        assert known[number].note.startswith("apagamento ")
+        assert f"Responde ao pedido {number} do registro" in certificate
     assert canaries(finished.home) == []
-
-
-def test_a_request_without_identity_check_stays_open(finished):
-    number = asked(finished, checked=False, email_key=ANA[0])
-    customer_id, refs = whole(finished, ANA[0])
-    rehearsed = eraser.rehearse(finished.site, {customer_id: refs})
-    found = eraser.asked_by(finished.site, finished.ops, rehearsed.people)
-    assert [request.number for request in found] == [number]
-    assert erased(finished).requests == ()
-    assert register(finished.ops.actions(), finished.tenant)[0].is_open
-
-
-def test_an_erasure_cut_short_closes_its_request_when_it_ends(finished, monkeypatch):
-    number = asked(finished, checked=True, email_key=ANA[0])
-    with monkeypatch.context() as patch:
-        patch.setattr(eraser, "write_certificate", _killed)
-        with pytest.raises(KeyboardInterrupt):
-            erased(finished)
-    assert pending(finished.site).requests == [number]
-    assert eraser.resume(finished.site).requests == (number,)
-    assert not register(finished.ops.actions(), finished.tenant)[0].is_open
-    assert canaries(finished.home) == []
-
-
-def test_half_made_copies_of_a_killed_backup_go_with_the_person(finished):
-    left = finished.folder / ".backup" / "copied" / "raw"
-    left.mkdir(parents=True)
-    (left / "a.csv").write_text(ANA[0])
-    assert erased(finished).left == {}
-    assert canaries(finished.home) == []
-
-
-def _killed(*_):
-    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("checked", [True, False])

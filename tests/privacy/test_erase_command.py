@@ -1,15 +1,16 @@
 """`crm customers erase`: what it refuses, what it asks, and one erasure as a person runs it."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 from erasure_samples import ANA, canaries
 from typer.testing import CliRunner
-from world import SAMPLE
+from world import SAMPLE, sandbox_environ
 
-from crm_assets.settings import CHECKOUT
+from crm_assets.settings import CHECKOUT, Settings
 
 pytestmark = pytest.mark.slow
 
@@ -81,16 +82,14 @@ def test_a_shared_phone_is_listed_masked_and_asks_for_the_records(erase, finishe
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_an_erasure_as_a_person_runs_it_leaves_nothing_in_the_whole_home(tmp_path, sandbox):
-    from world import sandbox_environ
-
-    home = tmp_path / "home"
-    tenants = str(SAMPLE / "tenants.toml")
-    environ = os.environ | sandbox_environ(home, sandbox.url) | {"CRM_TENANTS": tenants}
-    inbox = home / "input" / "manychat"
-    inbox.mkdir(parents=True)
-    for file in (SAMPLE / "input" / "manychat").glob("*.csv"):
-        (inbox / file.name).write_bytes(file.read_bytes())
+def test_the_life_of_a_person_in_real_processes(tmp_path, sandbox):
+    """Dagster's own stores never learn of her, and her erasure leaves nothing in the whole home."""
+    environ = os.environ | sandbox_environ(tmp_path / "home", sandbox.url)
+    environ["CRM_TENANTS"] = str(SAMPLE / "tenants.toml")
+    settings = Settings.from_environ(environ)
+    inbox = settings.input_folder("default", "manychat")
+    shutil.copytree(SAMPLE / "input" / "manychat", inbox)
+    (inbox / "ruim.csv").write_text("coluna;outra\ncanario@example.com;11961234599\n")
 
     def crm(*arguments):
         command = [sys.executable, "-m", "crm_cli", *arguments]
@@ -98,14 +97,22 @@ def test_an_erasure_as_a_person_runs_it_leaves_nothing_in_the_whole_home(tmp_pat
             command, env=environ, cwd=CHECKOUT, capture_output=True, text=True, check=False
         )
 
-    assert crm("run").returncode == 0
+    told = crm("run")
+    assert told.returncode == 1
+    assert "canario@example.com" not in told.stdout + told.stderr
+    files = [path for path in settings.dagster_home.rglob("*") if path.is_file()]
+    written = b"".join(path.read_bytes() for path in files)
+    assert len(written) > 100_000
+    for secret in (environ["HOTMART_CLIENT_SECRET"], "@example.com", "Hoffmann", "961234501"):
+        assert secret.encode() not in written, secret
+
     for flavour in ("xlsx", "vcf", "meta"):
         assert crm("export", "customers", "--format", flavour).returncode == 0
-    assert len(canaries(home)) > 20
+    assert len(canaries(settings.home)) > 20
     told = crm("customers", "erase", ANA[0], "--reason", "pedido 12", "--yes", "--by", "dpo")
     assert told.returncode == 0, told.stderr
-    assert canaries(home) == []
-    (certificate,) = home.rglob("certificados/*.txt")
+    assert canaries(settings.home) == []
+    (certificate,) = settings.home.rglob("certificados/*.txt")
     assert "clientes/" in certificate.read_text()
     assert crm("run").returncode == 0
-    assert canaries(home) == []
+    assert canaries(settings.home) == []

@@ -3,13 +3,15 @@
 import shutil
 
 import pytest
-from erasure_samples import ANA, canaries, erased, whole
+from erasure_samples import ANA, asked, canaries, erased, whole
 from world import SAMPLE
 
+from crm_assets.bronze.ledger import all_here, forget_again
 from crm_assets.bronze.receiving import find_received
 from crm_assets.gold.people import find_customers, reading
 from crm_assets.privacy import eraser
 from crm_assets.privacy.person import groups_of, members
+from crm_assets.privacy.rights import register
 from crm_assets.privacy.tombstones import KeyUnusable, key_path
 from crm_resources.ops import Action
 
@@ -23,7 +25,7 @@ def gone(world):
 
 
 @pytest.mark.slow
-def test_the_next_round_does_not_bring_the_person_back(finished):
+def test_the_next_round_does_not_bring_the_person_back_and_without_the_key_none_writes(finished):
     world = finished.at(LATER)
     erased(finished)
     done = world.green()
@@ -33,16 +35,9 @@ def test_the_next_round_does_not_bring_the_person_back(finished):
     known = {row["customer_id"] for row in world.rows("FROM silver.customer_ids")}
     assert len(sold) == 1
     assert sold[0]["customer_id"] not in known
-
-
-@pytest.mark.slow
-def test_undoing_and_importing_again_does_not_bring_the_person_back(finished, tmp_path):
-    erased(finished)
-    again = tmp_path / FILES[0].name
-    again.write_bytes(FILES[0].read_bytes())
-    finished.green("actions", "refine", undo=find_received(str(again), finished.ops))
-    finished.green("manychat", "refine", files=[again])
-    assert gone(finished)
+    key_path(finished.settings, finished.tenant).unlink()
+    with pytest.raises(KeyUnusable):
+        world.round()
 
 
 @pytest.mark.slow
@@ -53,7 +48,8 @@ def test_no_file_brings_the_person_back_or_keeps_a_copy_of_her(finished, tmp_pat
     erased(finished)
     assert waiting.read_text() == "nome;email\n\nNova;nova@example.com\n"
     assert refused.read_text() == "sem coluna\n\n"
-    fresh = tmp_path / "depois.csv"
+    again, fresh = tmp_path / FILES[0].name, tmp_path / "depois.csv"
+    again.write_bytes(FILES[0].read_bytes())
     fresh.write_text(
         f"nome;email;whatsapp\nAna Beatriz Souza;{ANA[0]};\nAna B.;;+55 11 6123-4501\n"
         "Outra;outra@example.com;\n"
@@ -62,8 +58,9 @@ def test_no_file_brings_the_person_back_or_keeps_a_copy_of_her(finished, tmp_pat
     for number, file in enumerate(FILES):
         renamed.append(tmp_path / f"outro_{number}.csv")
         renamed[-1].write_bytes(file.read_bytes() + b"\n")
-    told = finished.green("manychat", files=[fresh, *renamed]).receipts
-    assert [receipt.slice is not None for receipt in told] == [True] * (1 + len(FILES))
+    finished.green("actions", undo=find_received(str(again), finished.ops))
+    told = finished.green("manychat", files=[again, fresh, *renamed]).receipts
+    assert [receipt.slice is not None for receipt in told] == [True] * (2 + len(FILES))
     finished.round("manychat", "refine")
     assert gone(finished)
     for new in ("nova@example.com", "outra@example.com"):
@@ -74,34 +71,27 @@ def test_no_file_brings_the_person_back_or_keeps_a_copy_of_her(finished, tmp_pat
 def test_a_warehouse_put_back_from_a_copy_is_cleared_before_anything(finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copy(finished.warehouse.path, copy)
+    check = all_here(finished.site, "silver.contact_records").check
+
+    def is_clear():
+        with finished.warehouse.write("conferência") as tx:
+            return check(tx).passed
+
     erased(finished)
+    assert is_clear()
+    shutil.copy(copy, finished.warehouse.path)
+    assert not is_clear(), "refine alone refuses it"
+    assert forget_again(finished.site, finished.ops)
+    assert not forget_again(finished.site, finished.ops)
+    assert is_clear()
+    assert canaries(finished.home) == []
     shutil.copy(copy, finished.warehouse.path)
     finished.green("actions", "refine")
     assert gone(finished)
 
 
 @pytest.mark.slow
-def test_refine_alone_refuses_a_warehouse_that_is_not_cleared(finished, tmp_path):
-    from crm_assets.bronze.ledger import all_here, forget_again
-
-    copy = tmp_path / "copy"
-    shutil.copy(finished.warehouse.path, copy)
-    check = all_here(finished.site, "silver.contact_records").check
-    erased(finished)
-    with finished.warehouse.write("conferência") as tx:
-        assert check(tx).passed
-    shutil.copy(copy, finished.warehouse.path)
-    with finished.warehouse.write("conferência") as tx:
-        assert not check(tx).passed
-    assert forget_again(finished.site, finished.ops)
-    assert not forget_again(finished.site, finished.ops)
-    with finished.warehouse.write("conferência") as tx:
-        assert check(tx).passed
-    assert canaries(finished.home) == []
-
-
-@pytest.mark.slow
-def test_an_erasure_cut_short_twice_is_ended_by_the_next_call(finished, monkeypatch):
+def test_an_erasure_cut_short_twice_is_ended_with_its_request_by_the_next_call(finished, monkeypatch):
     class Killed(BaseException):
         pass
 
@@ -110,6 +100,7 @@ def test_an_erasure_cut_short_twice_is_ended_by_the_next_call(finished, monkeypa
             raise Killed
         return {}
 
+    number = asked(finished, checked=True, email_key=ANA[0])
     with monkeypatch.context() as patch:
         patch.setattr(eraser, "rewrite", killed)
         with pytest.raises(Killed):
@@ -119,23 +110,16 @@ def test_an_erasure_cut_short_twice_is_ended_by_the_next_call(finished, monkeypa
         with pytest.raises(Killed):
             eraser.resume(finished.site)
     (finished.folder / ".warehouse.duckdb.tmp").write_text(ANA[0])
-    assert eraser.pending(finished.site) is not None
+    assert eraser.pending(finished.site).requests == [number]
     with pytest.raises(eraser.ErasureError, match="--resume"):
         erased(finished, "diego.fernandes@example.com")
     done = eraser.resume(finished.site)
-    assert done.left == {}
+    assert (done.left, done.requests) == ({}, (number,))
+    assert not register(finished.ops.actions(), finished.tenant)[0].is_open
     assert canaries(finished.home) == []
     assert eraser.resume(finished.site) is None
     finished.green("actions", "refine")
     assert finished.value("SELECT count(*) FROM silver.sales WHERE is_erased") == 1
-
-
-@pytest.mark.slow
-def test_without_the_key_no_round_writes(finished):
-    erased(finished)
-    key_path(finished.settings, finished.tenant).unlink()
-    with pytest.raises(KeyUnusable):
-        finished.round()
 
 
 FAMILY = "id;nome;email;whatsapp\n7001;Rita Lima;rita@example.com;11 97777-1234\n"
@@ -157,10 +141,9 @@ def test_who_shares_a_phone_is_erased_alone_and_the_other_stays(finished, tmp_pa
     done = eraser.erase(world.site, family, refs, actor="dpo", reason="pedido 2")
     assert done.left == {}
     assert "também é de outra pessoa" in done.certificate.read_text()
-    world.green("actions", "refine")
     again = tmp_path / "familia_2.csv"
     again.write_text(FAMILY + "7003;Davi;davi@example.com;\n")
-    world.green("manychat", "refine", files=[again])
+    world.green("manychat", "actions", "refine", files=[again])
     assert canaries(world.home, ("rita lima", "rita@example.com")) == []
     (caio,) = find_customers(world.settings, world.tenant, "11 97777-1234")
     assert caio == family
@@ -192,28 +175,3 @@ def test_decisions_about_the_person_lose_what_is_personal(finished):
     assert canaries(finished.home, (*ANA, "aninha", customer_id, refs[0].split(":")[1])) == []
     kinds = finished.ops.actions()["kind"].to_list()
     assert set(said) <= set(kinds)
-
-
-@pytest.mark.slow
-def test_a_subscription_of_the_erased_counts_on_without_its_code(finished):
-    figures = (
-        "SELECT from_day, to_day, state, mrr_gross FROM silver.subscription_periods ORDER BY ALL"
-    )
-    before = finished.rows(figures)
-    (held,) = finished.rows("FROM silver.subscriptions WHERE product_id = '3102'")
-    (mail,) = finished.rows(
-        "SELECT email FROM silver.customers WHERE customer_id = ?", [held["customer_id"]]
-    )
-    erased(finished, mail["email"])
-    tables = ("subscriptions", "subscription_periods", "subscription_history", "access_log")
-    for table in tables:
-        rows = finished.rows(f"FROM silver.{table}")
-        assert held["subscriber_code"] not in str(rows)
-        assert held["customer_id"] not in str(rows)
-    finished.green("actions", "refine")
-    assert finished.rows(figures) == before
-    (row,) = finished.rows("FROM silver.subscriptions WHERE product_id = '3102'")
-    assert row["subscriber_code"] == f"assinatura:{held['subscription_id']}"
-    assert row["customer_id"] not in (None, held["customer_id"])
-    assert finished.value("SELECT count(*) FROM silver.access WHERE product_id = '3102'") == 0
-    assert canaries(finished.home, (held["subscriber_code"],)) == []
