@@ -55,6 +55,7 @@ junk = st.recursive(
 items = st.dictionaries(keys, junk, max_size=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.lists(items, max_size=4), st.sampled_from([TRANSACTIONS, CUSTOMERS]))
 def test_no_json_is_bad_enough_to_raise_and_no_record_is_lost(records, shape):

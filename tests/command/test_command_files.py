@@ -59,24 +59,6 @@ def test_what_was_not_read_is_listed_with_its_reason_and_text(ran):
     assert "e mais 2 (--limit)" in ran("import", "rejects", "--limit", "1").out
 
 
-def test_an_import_is_followed_by_refine(ran, tmp_path):
-    file = tmp_path / "novos.csv"
-    file.write_text(NEW)
-    said = ran("import", "manychat", file)
-    assert (said.code, said.err) == (0, "")
-    assert (
-        "arquivo novos.csv: importado: 3 linhas, 1 célula não lida; "
-        "1 pessoa nova, 1 já conhecida, 1 sem e-mail nem telefone"
-    ) in said.out
-    assert "bronze.manychat_contacts 3" in said.out
-    assert "Clientes: 51" in said.out
-    assert "✓ hotmart" not in said.out
-    assert file.exists()
-    again = ran("import", "manychat", file)
-    assert again.code == 0
-    assert "arquivo novos.csv: conteúdo já importado" in again.out
-
-
 def test_a_missing_file_is_named_and_nothing_happens(crm, tmp_path):
     said = crm("import", "manychat", tmp_path / "nada.csv")
     assert said.code == 1
@@ -126,19 +108,6 @@ def test_a_dry_run_of_a_sales_report_counts_and_writes_nothing(ran, tmp_path, tr
     assert "colunas encontradas: nome, email, whatsapp, data_remarketing" in said.out
 
 
-def test_a_sales_report_is_imported_once_and_refine_follows(ran, tmp_path):
-    file = tmp_path / "vendas.csv"
-    file.write_text(SALES)
-    said = ran("import", "hotmart-csv", file)
-    assert (said.code, said.err) == (0, "")
-    assert "arquivo vendas.csv: importado: 2 linhas, 3 células não lidas" in said.out
-    assert "bronze.hotmart_csv 2" in said.out
-    assert "✓ refine" in said.out
-    assert file.exists()
-    assert "conteúdo já importado" in ran("import", "hotmart-csv", file).out
-    assert "hotmart_csv" in ran("status").out
-
-
 def test_a_refused_sales_report_is_no_lasting_failure(ran, tmp_path):
     file = tmp_path / "vendas.csv"
     file.write_text("Email;Nome\na@example.com;A\n")
@@ -161,61 +130,80 @@ def state(ran):
     from crm_resources.warehouse import Warehouse
 
     warehouse = Warehouse(database=str(ran.store / "warehouse.duckdb"), migrations=str(MIGRATIONS))
-    names = warehouse.read(
-        "SELECT table_schema || '.' || table_name FROM information_schema.tables "
-        "WHERE table_schema IN ('bronze', 'silver', 'gold') ORDER BY 1"
-    ).to_series()
     only = {
         "silver.customer_ids": "WHERE customer_id IN (SELECT customer_id FROM silver.customers)",
         "silver.customer_merges": "WHERE customer_id IN (SELECT customer_id FROM silver.customers)",
         "silver.customer_xref": "WHERE valid_to IS NULL",
     }
     logs = {"silver.access_log", "gold.metric_changes"}
-    return {
-        name: sorted(map(str, warehouse.read(f"FROM {name} {only.get(name, '')}").rows()))
-        for name in names
-        if name not in logs
-    }
+    with warehouse.write("comparação") as tx:
+        names = tx.read(
+            "SELECT table_schema || '.' || table_name FROM information_schema.tables "
+            "WHERE table_schema IN ('bronze', 'silver', 'gold') ORDER BY 1"
+        ).to_series()
+        return {
+            name: sorted(map(str, tx.read(f"FROM {name} {only.get(name, '')}").rows()))
+            for name in names
+            if name not in logs
+        }
 
 
-def test_an_undone_import_leaves_everything_as_if_it_had_never_been(ran, tmp_path):
+@pytest.mark.timeout(300)
+def test_files_are_imported_once_and_undone_as_if_they_had_never_been(ran, tmp_path, tree):
     ran("run", "--only", "actions,refine")  # so that the first day's own batch is known
-    states, copies = [state(ran)], []
-    for source, content in (("manychat", NEW), ("hotmart-csv", SALES)):
-        file = tmp_path / f"{source}.csv"
-        file.write_text(content)
-        assert ran("import", source, file).code == 0
-        kept = (ran.store / "raw").rglob("*.csv")
-        copies += [path for path in kept if path.read_bytes() == content.encode()]
-        states.append(state(ran))
-    contacts, sales = copies
+    states = [state(ran)]
+    files = {"manychat": tmp_path / "novos.csv", "hotmart-csv": tmp_path / "vendas.csv"}
+    files["manychat"].write_text(NEW)
+    files["hotmart-csv"].write_text(SALES)
+
+    said = ran("import", "manychat", files["manychat"])
+    assert (said.code, said.err) == (0, "")
+    assert (
+        "arquivo novos.csv: importado: 3 linhas, 1 célula não lida; "
+        "1 pessoa nova, 1 já conhecida, 1 sem e-mail nem telefone"
+    ) in said.out
+    assert "bronze.manychat_contacts 3" in said.out
+    assert "Clientes: 51" in said.out
+    assert "✓ hotmart" not in said.out
+    states.append(state(ran))
+
+    said = ran("import", "hotmart-csv", files["hotmart-csv"])
+    assert (said.code, said.err) == (0, "")
+    assert "arquivo vendas.csv: importado: 2 linhas, 3 células não lidas" in said.out
+    assert "bronze.hotmart_csv 2" in said.out
+    assert "✓ refine" in said.out
+    assert "hotmart_csv" in ran("status").out
+    states.append(state(ran))
     assert states[0] != states[1] != states[2]
 
-    for name, copy, before in (("hotmart-csv", sales, 1), ("manychat", contacts, 0)):
-        said = ran("import", "undo", tmp_path / f"{name}.csv")
-        assert (said.code, said.err) == (0, "")
-        assert f"{name}.csv ({copy.stem}): desfeito: " in said.out
-        assert state(ran) == states[before]
-        assert not copy.exists()
+    again = {source: ran("import", source, file) for source, file in files.items()}
+    assert {said.code for said in again.values()} == {0}
+    assert "arquivo novos.csv: conteúdo já importado" in again["manychat"].out
+    assert "arquivo vendas.csv: conteúdo já importado" in again["hotmart-csv"].out
 
-    again = ran("import", "undo", sales.stem)
-    assert again.code == 0
-    assert "já estava desfeito" in again.out
-    assert state(ran) == states[0]
-
-
-def test_a_dry_run_of_an_undo_counts_rows_and_people(ran, tmp_path, tree):
-    file = tmp_path / "novos.csv"
-    file.write_text(NEW)
-    ran("import", "manychat", file)
-    file.unlink()
     before = tree(ran.home)
     said = ran("import", "undo", "novos.csv", "--dry-run")
     assert said.code == 0
     assert "3 linhas sairiam; 2 pessoas perderiam este registro" in said.out
     assert tree(ran.home) == before
-    ran("import", "undo", "novos.csv")
+
+    raw = {path.read_bytes(): path for path in (ran.store / "raw").rglob("*.csv")}
+    for source, kept in (("hotmart-csv", 1), ("manychat", 0)):
+        file = files[source]
+        assert file.exists(), "what somebody imports by name stays where it is"
+        copy = raw[file.read_bytes()]
+        said = ran("import", "undo", file)
+        assert (said.code, said.err) == (0, "")
+        assert f"{file.name} ({copy.stem}): desfeito: " in said.out
+        assert state(ran) == states[kept]
+        assert not copy.exists()
+
+    file.unlink()
     assert "já foi desfeito" in ran("import", "undo", "novos.csv", "--dry-run").out
+    again = ran("import", "undo", copy.stem)
+    assert again.code == 0
+    assert "já estava desfeito" in again.out
+    assert state(ran) == states[0]
 
 
 def test_an_undone_file_of_the_folder_stays_out_until_it_is_named(ran):
@@ -228,6 +216,9 @@ def test_an_undone_file_of_the_folder_stays_out_until_it_is_named(ran):
     (inbox / "de novo.csv").write_bytes(archived.read_bytes())
     said = ran("run", "--only", "manychat,refine")
     assert said.code == 0
+    assert "hotmart" not in said.out.split("Clientes")[0].replace("silver", "")
+    assert "✓ manychat nada novo" in said.out
+    assert "✓ refine" in said.out
     assert "arquivo de novo.csv: desfeito antes; só volta quando importado por nome" in said.out
     assert "desfeito antes" in ran("run", "--only", "manychat", "--dry-run").out
     assert "importado: 3 linhas" in ran("import", "manychat", archived).out

@@ -88,15 +88,6 @@ def test_a_dry_run_knows_files_that_were_imported_or_refused(ran):
     assert "arquivo de novo.csv: já importado" in ran("run", "--dry-run").out
 
 
-@pytest.mark.slow
-def test_only_some_stages(ran):
-    said = ran("run", "--only", "manychat,refine")
-    assert said.code == 0
-    assert "hotmart" not in said.out.split("Clientes")[0].replace("silver", "")
-    assert "✓ manychat nada novo" in said.out
-    assert "✓ refine" in said.out
-
-
 @pytest.mark.parametrize("only", ["hotmart,nada", "", " , ", "Refine"])
 def test_an_unknown_stage_is_wrong_use(crm, only):
     said = crm("run", "--only", only)

@@ -27,6 +27,7 @@ def paths(command, *path):
         yield from paths(below, *path, name)
 
 
+@pytest.mark.slow
 def test_no_help_page_has_a_word_of_typers_own(crm):
     pages = list(paths(get_command(app)))
     assert len(pages) > 50

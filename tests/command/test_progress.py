@@ -63,7 +63,7 @@ def test_a_bar_counts_what_lands_on_a_terminal(tmp_path):
 
 @pytest.mark.slow
 def test_the_bar_moves_while_dagster_holds_the_output(tmp_path, sandbox):
-    sandbox.sandbox.faults = Faults(delay_seconds=0.7)
+    sandbox.sandbox.faults = Faults(delay_seconds=0.3)
     environ = {
         **{name: text for name, text in os.environ.items() if name != "DAGSTER_HOME"},
         **sandbox_environ(tmp_path / "home", sandbox.url),

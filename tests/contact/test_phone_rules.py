@@ -170,6 +170,7 @@ def test_whatsapp_variants():
     assert whatsapp_variants(pl.Series([None])).to_list() == [None]
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
     st.sampled_from(sorted(STATE_OF_AREA_CODE)),

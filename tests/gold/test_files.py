@@ -249,6 +249,7 @@ def test_what_cannot_be_registered_does_not_appear(tmp_path, monkeypatch):
     assert not [path for path in desk.output.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_the_same_and_writes_nothing(tmp_path):
     phone = {"phone": "+5511900000001"}
     desk = Desk(

@@ -114,5 +114,3 @@ def test_the_life_of_a_person_in_real_processes(tmp_path, sandbox):
     assert canaries(settings.home) == []
     (certificate,) = settings.home.rglob("certificados/*.txt")
     assert "clientes/" in certificate.read_text()
-    assert crm("run").returncode == 0
-    assert canaries(settings.home) == []

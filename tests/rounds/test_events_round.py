@@ -11,6 +11,7 @@ from ticks import noted, repository, resources, tick
 from world import SAMPLE, World
 
 from crm_assets.automation.events import NOTHING_DUE
+from crm_assets.privacy.tombstones import bury
 from crm_resources.hotmart.sandbox import Faults
 from crm_resources.ops import InboxEvent
 
@@ -89,7 +90,7 @@ def test_events_alone_refine_at_most_every_fifteen_minutes(world: World, minutes
 
 
 @pytest.mark.slow
-def test_a_whole_round_takes_events_before_it_refines(world: World):
+def test_a_whole_round_takes_events_before_it_refines_and_forgets_whom_it_must(world: World):
     assert deliver(world) == 11
     done = world.green("events", "refine")
     assert [outcome.stage for outcome in done.outcomes] == ["events", "refine"]
@@ -111,8 +112,15 @@ def test_a_whole_round_takes_events_before_it_refines(world: World):
     batch = world.rows("FROM gold.remarketing_batches ORDER BY position")
     assert batch[0]["reason"] == "carrinho_aberto"
     assert {event.state for event in world.ops.events()} == {"processed", "ignored"}
-    again = world.green("events", "refine")
-    assert [outcome.note for outcome in again.outcomes] == ["nada novo", ""]
+
+    bury(world.settings, world.tenant, world.ops, [("email", "rita.invento@example.com")])
+    again = world.green("events", "actions", "refine")
+    notes = {outcome.stage: outcome.note for outcome in again.outcomes}
+    assert (notes["events"], notes["refine"]) == ("nada novo", "")
+    assert world.rows("FROM silver.customers WHERE email = 'rita.invento@example.com'") == []
+    assert [cart["product_id"] for cart in world.rows("FROM silver.carts")] == ["3102"]
+    raw = " ".join(row["raw"] for row in world.rows("FROM bronze.hotmart_events"))
+    assert "rita" not in raw
 
 
 @pytest.mark.slow
@@ -148,18 +156,3 @@ def test_an_api_that_fails_stops_no_event(world: World, sandbox, monkeypatch):
     world.green("events", "refine")
     assert world.value("SELECT count(*) FROM silver.sales") == 5
     assert world.value("SELECT count(*) FROM bronze.hotmart_transactions") == 0
-
-
-@pytest.mark.slow
-def test_erasing_a_person_reaches_what_events_told(world: World):
-    from crm_assets.privacy.tombstones import bury
-
-    deliver(world)
-    world.green("events", "refine")
-    site = world.site
-    bury(site.settings, site.tenant, world.ops, [("email", "rita.invento@example.com")])
-    world.green("events", "actions", "refine")
-    assert world.rows("FROM silver.customers WHERE email = 'rita.invento@example.com'") == []
-    assert [cart["product_id"] for cart in world.rows("FROM silver.carts")] == ["3102"]
-    raw = " ".join(row["raw"] for row in world.rows("FROM bronze.hotmart_events"))
-    assert "rita" not in raw

@@ -29,15 +29,16 @@ def on_server(world, postgres, monkeypatch):
 
 def tables(world):
     """Every row of every table of the warehouse, as text."""
-    names = world.rows(
-        "SELECT table_schema || '.' || table_name AS name FROM information_schema.tables "
-        "WHERE table_schema IN ('bronze', 'silver', 'gold') ORDER BY ALL"
-    )
     found = {}
-    for name in (row["name"] for row in names):
-        frame = world.warehouse.read(f"FROM {name}")
-        frame = frame.select(sorted(set(frame.columns) - OF_A_RUN))
-        found[name] = sorted(map(str, frame.rows()))
+    with world.warehouse.write("comparação") as tx:
+        names = tx.read(
+            "SELECT table_schema || '.' || table_name FROM information_schema.tables "
+            "WHERE table_schema IN ('bronze', 'silver', 'gold') ORDER BY ALL"
+        ).to_series()
+        for name in names:
+            frame = tx.read(f"FROM {name}")
+            frame = frame.select(sorted(set(frame.columns) - OF_A_RUN))
+            found[name] = sorted(map(str, frame.rows()))
     return found
 
 

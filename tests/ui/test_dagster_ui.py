@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,19 @@ def page(ui: Any) -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def dropped(ui: Any) -> Path:
+    """A file of contacts in the watched folder, whose sensors need a minute."""
+    inbox = ui.home / "input" / "manychat"
+    inbox.mkdir(parents=True, exist_ok=True)
+    file = inbox / "novos.csv"
+    file.write_text(
+        "nome;email;whatsapp\nXavier Pontes;xavier.pontes@example.com;(31) 99123-4577\n"
+    )
+    return file
+
+
+@pytest.mark.usefixtures("dropped")
 def test_many_slices_are_backfilled_in_one_run(ui: Any) -> None:
     slices = [f"2025-{month:02}-01" for month in range(6, 13)]
     assert ui.ask(BACKFILL, slices=slices)["launchPartitionBackfill"]["backfillId"]
@@ -70,19 +84,14 @@ def test_many_slices_are_backfilled_in_one_run(ui: Any) -> None:
     assert tags["dagster/asset_partition_range_end"] == "2025-12-01"
 
 
-def test_a_dropped_file_is_imported_and_refined_by_the_sensors(ui: Any) -> None:
-    inbox = ui.home / "input" / "manychat"
-    inbox.mkdir(parents=True, exist_ok=True)
-    (inbox / "novos.csv").write_text(
-        "nome;email;whatsapp\nXavier Pontes;xavier.pontes@example.com;(31) 99123-4577\n"
-    )
-
+def test_a_dropped_file_is_imported_and_refined_by_the_sensors(ui: Any, dropped: Path) -> None:
     manychat = ui.finished_runs("manychat", seconds=150)
     refine = ui.finished_runs("refine", seconds=150)
 
     assert manychat[0]["status"] == "SUCCESS"
     assert refine[0]["status"] == "SUCCESS"
     assert list((ui.home / "db" / "prd" / "default" / "archive" / "manychat").iterdir())
+    assert not dropped.exists()
 
 
 def test_the_lineage_and_an_asset_can_be_read_and_materialised(ui: Any, page: Any) -> None:
