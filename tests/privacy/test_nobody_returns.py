@@ -91,7 +91,7 @@ def test_a_warehouse_put_back_from_a_copy_is_cleared_before_anything(finished, t
 
 
 @pytest.mark.slow
-def test_an_erasure_cut_short_twice_is_ended_with_its_request_by_the_next_call(finished, monkeypatch):
+def test_an_erasure_cut_short_twice_is_ended_with_its_request(finished, monkeypatch):
     class Killed(BaseException):
         pass
 

@@ -112,7 +112,7 @@ MOMENTS = {
     "gold, after the batch": (kill_before_the_actions, ("refine",)),
     "publication": (kill_before_the_pointer, ("refine",)),
 }  # fmt: skip
-"""What is set before a round, and its stages: those before an earlier kill ended need no reading."""
+"""What a process sets for itself, and the stages of its round: the last ones have read already."""
 
 pytestmark = pytest.mark.slow
 
