@@ -13,6 +13,18 @@ from crm_assets.safekeeping import restore as module
 from crm_resources.ops.inbox import Outcome
 
 
+def in_child(target, *args):
+    """Run in a process of its own, forked from one that imported what all need; its exit code."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["crm_assets.definitions", "crm_assets.safekeeping.restore", "pytest"]
+    )
+    child = context.Process(target=target, args=args)
+    child.start()
+    child.join()
+    return child.exitcode
+
+
 def _killed_restore(home, archive, step):
     """Restore in a process that kills itself at a step."""
 
@@ -42,12 +54,7 @@ def test_a_kill_leaves_the_old_state_or_the_new_one(company, step):
     company.decide("b")
     (event,) = company.ops.events()
     company.ops.settle([Outcome(id=event.id, state="processed")], NOON)
-    child = multiprocessing.get_context("spawn").Process(
-        target=_killed_restore, args=(company.home, path, step)
-    )
-    child.start()
-    child.join()
-    assert child.exitcode == -signal.SIGKILL
+    assert in_child(_killed_restore, company.home, path, step) == -signal.SIGKILL
     new = step == "after"
     assert company.sold == (["HP1", "HP2"] if new else ["HP1", "HP2", "HP3"])
     assert company.decided == ["a", "b"]
@@ -69,12 +76,7 @@ def _killed_backup(home, step):
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["pack", "_verify", "put", "_register"])
 def test_a_killed_backup_is_whole_or_not_there(company, step):
-    child = multiprocessing.get_context("spawn").Process(
-        target=_killed_backup, args=(company.home, step)
-    )
-    child.start()
-    child.join()
-    assert child.exitcode == -signal.SIGKILL
+    assert in_child(_killed_backup, company.home, step) == -signal.SIGKILL
     made = list((company.home / "backups").rglob("crm_*.tar.zst"))
     assert len(made) == int(step == "_register")
     for path in made:
