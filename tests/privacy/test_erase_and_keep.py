@@ -11,7 +11,7 @@ from crm_assets.privacy.rights import register
 from crm_assets.safekeeping.backup import back_up
 from crm_assets.safekeeping.restore import restore
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 DIEGO = ("diego.fernandes@example.com",)
 

@@ -18,13 +18,14 @@ from crm_resources.ops import Action
 FILES = sorted((SAMPLE / "input" / "manychat").glob("*.csv"))
 LATER = "2026-03-16T09:00:00-03:00"
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 
 def gone(world):
     """Nothing of the person is in the home, and nobody answers for her."""
     return canaries(world.home) == [] and find_customers(world.settings, world.tenant, ANA[0]) == []
 
 
-@pytest.mark.slow
 def test_the_next_round_does_not_bring_the_person_back_and_without_the_key_none_writes(finished):
     world = finished.at(LATER)
     erased(finished)
@@ -40,7 +41,6 @@ def test_the_next_round_does_not_bring_the_person_back_and_without_the_key_none_
         world.round()
 
 
-@pytest.mark.slow
 def test_no_file_brings_the_person_back_or_keeps_a_copy_of_her(finished, tmp_path):
     waiting, refused = finished.inbox / "novo.csv", finished.inbox / "lista.txt"
     waiting.write_text(f"nome;email\nAna Beatriz Souza;{ANA[0]}\nNova;nova@example.com\n")
@@ -67,7 +67,6 @@ def test_no_file_brings_the_person_back_or_keeps_a_copy_of_her(finished, tmp_pat
         assert find_customers(finished.settings, finished.tenant, new) != []
 
 
-@pytest.mark.slow
 def test_a_warehouse_put_back_from_a_copy_is_cleared_before_anything(finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copy(finished.warehouse.path, copy)
@@ -90,7 +89,6 @@ def test_a_warehouse_put_back_from_a_copy_is_cleared_before_anything(finished, t
     assert gone(finished)
 
 
-@pytest.mark.slow
 def test_an_erasure_cut_short_twice_is_ended_with_its_request(finished, monkeypatch):
     class Killed(BaseException):
         pass
@@ -126,7 +124,6 @@ FAMILY = "id;nome;email;whatsapp\n7001;Rita Lima;rita@example.com;11 97777-1234\
 FAMILY += "7002;Caio Lima;caio@example.com;11 97777-1234\n;Rita Lima;;11 97777-1234\n"
 
 
-@pytest.mark.slow
 def test_who_shares_a_phone_is_erased_alone_and_the_other_stays(finished, tmp_path):
     world = finished
     file = tmp_path / "familia.csv"
@@ -151,7 +148,6 @@ def test_who_shares_a_phone_is_erased_alone_and_the_other_stays(finished, tmp_pa
     assert held == [{"name": "Caio Lima", "email": "caio@example.com"}]
 
 
-@pytest.mark.slow
 def test_decisions_about_the_person_lose_what_is_personal(finished):
     customer_id, refs = whole(finished, ANA[0])
     said = {

@@ -11,7 +11,7 @@ from world import SAMPLE, World
 
 from crm_resources.ops import OpsStore, StoreUnavailableError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 OF_A_RUN = {"run_id"}
 """What differs between any two rounds at the same instant."""
