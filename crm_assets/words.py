@@ -9,6 +9,31 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
+FIELD_NAMES = {
+    "name": "nome",
+    "email": "e-mail",
+    "phone": "telefone",
+    "document": "documento",
+    "instagram": "instagram",
+    "city": "cidade",
+    "state": "estado",
+    "country": "país",
+    "hotmart_ucode": "id na Hotmart",
+    "manychat_id": "id no ManyChat",
+    "place": "lugar",
+}
+"""A field of the golden record, and how a person names it."""
+
+KEY_REASONS = {
+    "muitos_emails": "tem e-mails demais para ser de uma pessoa",
+    "muitas_pessoas": "tem CPFs ou compradores demais para ser de uma pessoa",
+    "muitos_telefones": "tem telefones demais para ser de uma pessoa",
+    "caixa_de_funcao": "é de uma função, e não de uma pessoa",
+    "varios_nomes": "é de uma casa: une só registros do mesmo primeiro nome",
+    "bloqueada_por_decisao": "foi bloqueada por uma decisão",
+}
+"""Why a key does not join everybody (`silver.key_status`), in words."""
+
 SUBSCRIPTION_STATUSES = {
     "STARTED": "iniciada",
     "ACTIVE": "ativa",

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from crm_assets.settings import Settings
 from crm_assets.tenants import Tenant
-from crm_assets.words import counted
+from crm_assets.words import FIELD_NAMES, counted
 from crm_cli.console import out
 from crm_cli.erasing import erase, readmit
 from crm_cli.requests import request_app
@@ -184,7 +184,13 @@ def keep_apart(
 @customers_app.command("pin")
 def pin(
     who: WhoArgument,
-    field: Annotated[str, typer.Argument(metavar="CAMPO", help="name, email, phone, …")],
+    field: Annotated[
+        str,
+        typer.Argument(
+            metavar="CAMPO",
+            help="nome, e-mail, telefone, documento, instagram, cidade, estado ou país.",
+        ),
+    ],
     value: Annotated[str, typer.Argument(metavar="VALOR")],
     reason: ReasonOption,
     by: ByOption = None,
@@ -194,7 +200,7 @@ def pin(
 ) -> None:
     """Fixa um campo de uma pessoa, digam o que disserem as fontes.
 
-    Exemplo: crm customers pin ana@example.com name "Ana Souza" --reason "ela corrigiu"
+    Exemplo: crm customers pin ana@example.com nome "Ana Souza" --reason "ela corrigiu"
     """
     from crm_assets.gold import deciding
 
@@ -231,7 +237,13 @@ def undo(
         log = ops.actions()
         actions = deciding.undoing(log, number, author)
         if dry_run:
-            _show_effect(settings, one, tx, log, actions)
+            out.print(f"Nada foi registrado; a decisão {number} seria desfeita.")
+            pins = deciding.pins_undone(log, number)
+            for pin in pins:
+                _show_pinned(tx, pin)
+                out.print("Voltaria a valer o que dizem as fontes.")
+            if not pins:
+                _show_effect(settings, one, tx, log, actions)
             return
     ops.append_actions(actions)
     out.print(f"Decisão {number} desfeita.")
@@ -330,8 +342,9 @@ def _decide(
     now: bool,
 ) -> None:
     """Check a decision against the master and the log; then show its effect, or record it."""
-    from crm_assets.gold.deciding import actions_of, pinned_now, record
+    from crm_assets.gold.deciding import actions_of, record
     from crm_assets.gold.people import reading
+    from crm_assets.silver.stewardship import PIN
 
     settings, one = tenant_of(tenant)
     author = _author(settings, reason, by)
@@ -341,14 +354,20 @@ def _decide(
         taken = decision(tx, log)
         if dry_run:
             out.print(escape(f"Nada foi registrado; a decisão diria: {taken[0].told()}"))
-            if (held := pinned_now(tx, taken[0])) is not None:
-                out.print(escape(f"{taken[0].field} hoje: {held}"))
+            if taken[0].kind == PIN:
+                _show_pinned(tx, taken[0])
             else:
                 _show_effect(settings, one, tx, log, actions_of(log, taken, author))
             return
     number = record(ops, log, taken, author)
     out.print(escape(f"Decisão {number} registrada: {taken[0].told()}"))
     _finish(settings, one, now=now)
+
+
+def _show_pinned(tx: Transaction, pin: Decision) -> None:
+    from crm_assets.gold.deciding import pinned_now
+
+    out.print(escape(f"{FIELD_NAMES[pin.field or '']} hoje: {pinned_now(tx, pin)}"))
 
 
 def _show_effect(

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from crm_assets.silver.stewardship import Decision, in_force
+from crm_assets.silver.stewardship import KEY_NAMES, Decision, in_force
 from crm_assets.tenants import Tenant
-from crm_assets.words import counted
+from crm_assets.words import FIELD_NAMES, KEY_REASONS, counted
 from crm_cli.console import local
 
 if TYPE_CHECKING:
@@ -19,24 +19,13 @@ if TYPE_CHECKING:
 MOST = 20
 """Lines of one kind that are shown; --json has all of them."""
 
-_GOLDEN = {
-    "name": "nome",
-    "email": "e-mail",
-    "phone": "telefone",
-    "document": "documento",
-    "instagram": "instagram",
-    "city": "cidade",
-    "state": "estado",
-    "country": "país",
-    "hotmart_ucode": "id na Hotmart",
-    "manychat_id": "id no ManyChat",
+_GOLDEN = FIELD_NAMES | {
     "segment": "segmento",
     "orders": "compras",
     "last_purchase_at": "última compra",
     "last_contact_at": "último contato",
     "blocked_channels": "canais recusados",
 }
-_FIELDS = {**_GOLDEN, "place": "lugar"}
 _EVENTS = {
     "mint": "criado",
     "split": "separado de outro",
@@ -78,6 +67,14 @@ def profile_lines(profile: Profile, groups: Sequence[Sequence[str]]) -> list[str
         *_indented(_origin(origin) for origin in profile.origins),
         "História do identificador:",
         *_indented(_event(event) for event in profile.history),
+        *_section(
+            "Chaves que não unem ninguém, ou só em parte:",
+            (
+                f"{KEY_NAMES[one['kind']]} {one['key']} {KEY_REASONS[one['reason']]} "
+                f"({counted(one['records'], 'registro')})"
+                for one in profile.unjoining
+            ),
+        ),
         *_section(
             "Para olhar:",
             (
@@ -166,7 +163,7 @@ def _record(record: Mapping[str, Any]) -> str:
 def _origin(origin: Mapping[str, Any]) -> str:
     from crm_assets.silver.customers import CRITERIA
 
-    label = _FIELDS.get(origin["field"], origin["field"])
+    label = FIELD_NAMES[origin["field"]]
     second = ""
     if origin["runner_up"]:
         value = f": {origin['runner_up_value']}" if origin["runner_up_value"] else ""

@@ -75,11 +75,10 @@ def list_subscriptions(
     for row in found.to_dicts():
         plan = row["plan_name"] or "plano desconhecido"
         until = f", paga até {row['paid_through']:%d/%m/%Y}" if row["paid_through"] else ""
-        unpriced = "; sem preço conhecido, fora do MRR" if row["is_unpriced"] else ""
         tell_row(
             f"{row['subscriber_code']} {row['customer_id'] or 'sem cliente'} "
             f"{row['product_name'] or row['product_id']}, {plan}: {_status(row['status'])}, "
-            f"segmento {SEGMENTS[row['segment']]}{until}{unpriced}{_asked(row, pending)}"
+            f"segmento {SEGMENTS[row['segment']]}{until}{_uncounted(row)}{_asked(row, pending)}"
         )
     out.print(f"{len(found)} de {counted(total, 'assinatura')}.")
     for change in history.to_dicts() if history is not None else ():
@@ -92,6 +91,13 @@ def _status(status: str | None) -> str:
     return SUBSCRIPTION_STATUSES.get(status or "", status or "situação desconhecida")
 
 
+def _uncounted(row: Mapping[str, Any]) -> str:
+    """Why a subscription adds nothing to the recurring revenue of the house, when it does not."""
+    if row["is_unpriced"]:
+        return "; sem preço conhecido, fora do MRR"
+    return "; moeda sem câmbio conhecido, fora do MRR" if row["is_unconverted"] else ""
+
+
 def _asked(row: Mapping[str, Any], pending: Mapping[str, Waiting]) -> str:
     """What is to be said of a reactivation that its subscriber has not accepted."""
     waits = row["subscriber_code"] in pending and row["status"] not in RUNNING
@@ -99,10 +105,14 @@ def _asked(row: Mapping[str, Any], pending: Mapping[str, Waiting]) -> str:
 
 
 _SUBSCRIPTIONS = """
+    WITH running AS (
+        SELECT * FROM silver.subscription_periods WHERE to_day IS NULL AND state <> 'trial'
+    )
     SELECT *, subscriber_code IN (
-        SELECT subscriber_code FROM silver.subscription_periods
-        WHERE to_day IS NULL AND state <> 'trial' AND mrr_gross IS NULL
-    ) AS is_unpriced
+        SELECT subscriber_code FROM running WHERE mrr_gross IS NULL
+    ) AS is_unpriced, subscriber_code IN (
+        SELECT subscriber_code FROM running WHERE mrr_gross > 0 AND mrr_gross_home IS NULL
+    ) AS is_unconverted
     FROM silver.subscriptions
     WHERE coalesce(customer_id = $customer, $customer IS NULL)
       AND coalesce(starts_with(status, $status), $status IS NULL)

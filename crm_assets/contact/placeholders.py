@@ -10,7 +10,7 @@ import polars as pl
 
 _BLANK = r"[\s\p{Z}\p{Cf}]*"
 _NULL_WORDS = r"null|nil|nan|none|undefined|<na>|#?n/[ad]|[-‐–—]+"
-_MISSING = rf"(?i)^{_BLANK}(?:{_NULL_WORDS})?{_BLANK}$"
+_MISSING = rf"(?i)^{_BLANK}(?:(?:{_NULL_WORDS})(?:[\s\p{{Z}}]+(?:{_NULL_WORDS}))*)?{_BLANK}$"
 
 
 def is_missing_text(expr: pl.Expr) -> pl.Expr:
@@ -21,7 +21,7 @@ def is_missing_text(expr: pl.Expr) -> pl.Expr:
 
     Returns:
         A boolean expression without nulls: true for null, blank (invisible characters count as
-        blank), and "null", "nan", "none", "-", "n/a" and their kin in any case.
+        blank), and "null", "nan", "none", "-", "n/a" and their kin in any case, several too.
     """
     return expr.str.contains(_MISSING).fill_null(True)
 

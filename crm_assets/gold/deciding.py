@@ -183,20 +183,18 @@ def pin(tx: Transaction, log: pl.DataFrame, name: str, field: str, text: str) ->
     """
     customer = _customer(tx, name)
     try:
-        columns = pinned(field, text)
+        column, columns = pinned(field, text)
     except BadPin as bad:
         raise Refused(str(bad)) from None
-    new = Decision(PIN, customer_id=customer, field=field, value=columns[field], columns=columns)
+    new = Decision(PIN, customer_id=customer, field=column, value=columns[column], columns=columns)
     check(new, in_force(decisions(log)))
     return [new]
 
 
-def pinned_now(tx: Transaction, decision: Decision) -> str | None:
-    """What the field of a pin holds today, in words; None of other decisions."""
-    if decision.kind != PIN:
-        return None
-    sql = f"SELECT {decision.field} FROM silver.customers WHERE customer_id = ?"
-    return str(tx.scalar(sql, [decision.customer_id]) or "vazio")
+def pinned_now(tx: Transaction, pin: Decision) -> str:
+    """What the field of a pin holds today, in words."""
+    sql = f"SELECT {pin.field} FROM silver.customers WHERE customer_id = ?"
+    return str(tx.scalar(sql, [pin.customer_id]) or "vazio")
 
 
 def actions_of(log: pl.DataFrame, taken: Sequence[Decision], author: Author) -> list[Action]:
@@ -248,6 +246,11 @@ def undoing(log: pl.DataFrame, number: int, author: Author) -> list[Action]:
     return [
         undo_of(each, actor=author.actor, reason=author.reason, at=author.at) for each in numbers
     ]
+
+
+def pins_undone(log: pl.DataFrame, number: int) -> list[Decision]:
+    """The pins that go when a decision is taken back."""
+    return [one for one in decisions(log) if one.kind == PIN and number in (one.id, one.part_of)]
 
 
 def acceptance(log: pl.DataFrame, author: Author) -> Action:

@@ -84,6 +84,14 @@ def totals(rows: pl.DataFrame, currency: str) -> list[str]:
         ),
         *(
             [
+                f"{counted(last['sem_cambio'], 'assinatura')} em moeda sem câmbio conhecido: no "
+                "número de assinaturas, fora deste MRR; `crm subscriptions list` mostra quais."
+            ]
+            if last["sem_cambio"]
+            else []
+        ),
+        *(
+            [
                 f"Dela foram revertidos {money(sums['revertida_sem_data'])} {currency} em dias que "
                 "ninguém informou, que não estão descontados."
             ]
@@ -105,6 +113,7 @@ def write_subscription_report(
         "churn": "assinaturas perdidas no período ÷ assinaturas no início dele",
         "taxa_hotmart": "cancelamentos pedidos no período ÷ assinaturas em dia e atrasadas no fim",
         "sem_preco": "assinaturas do fim do período que contam com MRR 0: preço desconhecido",
+        "sem_cambio": "assinaturas do fim do período em moeda que não se converte, com MRR 0",
     }
     with appearing(path) as draft:
         write_sheet(rows, draft, flavour, about, "Assinaturas")
@@ -137,7 +146,8 @@ _REPORT = """
            round(100 * churn_rate, 2) AS churn, round(100 * hotmart_rate, 2) AS taxa_hotmart,
            closing_gross AS mrr_bruto, closing_net AS mrr_liquido,
            coalesce(total, 0.00) AS receita, coalesce(net, 0.00) AS receita_liquida,
-           coalesce(undated_reversals, 0.00) AS revertida_sem_data, unpriced AS sem_preco
+           coalesce(undated_reversals, 0.00) AS revertida_sem_data, unpriced AS sem_preco,
+           unconverted AS sem_cambio
     FROM gold.mrr_movements AS moves
     JOIN gold.churn AS churn USING (grain, period_start, currency)
     JOIN gold.subscription_metrics AS levels

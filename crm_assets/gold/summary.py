@@ -103,8 +103,10 @@ def _subscriptions(con: duckdb.DuckDBPyConnection, tenant: Tenant, day: date) ->
     levels = con.execute(_LEVELS, [day]).fetchall()
     if not levels or not any(levels[0]):
         return []
-    subscriptions, unpriced, trial, at_risk, gross, net = levels[0]
-    lacking = f" ({unpriced} sem preço conhecido)" if unpriced else ""
+    subscriptions, unpriced, unconverted, trial, at_risk, gross, net = levels[0]
+    missing = {"sem preço conhecido": unpriced, "em moeda sem câmbio conhecido": unconverted}
+    lacking = ", ".join(f"{count} {why}" for why, count in missing.items() if count)
+    lacking = f" ({lacking})" if lacking else ""
     churn = con.execute(_CHURN, [day]).fetchall()
     told = ""
     if churn and churn[0][1] is not None:
@@ -180,7 +182,7 @@ _LOADS = """
 """
 _REPORT = "FROM gold.daily_report WHERE report_date = ? ORDER BY paid DESC, currency"
 _LEVELS = """
-    SELECT subscriptions, unpriced, trial, at_risk, mrr_gross, mrr_net
+    SELECT subscriptions, unpriced, unconverted, trial, at_risk, mrr_gross, mrr_net
     FROM gold.subscription_metrics WHERE day = ? AND currency = 'home'
 """
 _CHURN = """

@@ -17,6 +17,7 @@ import polars as pl
 
 from crm_assets.silver.findings import QUARANTINED
 from crm_assets.silver.stewardship import KEY_NAMES, TOGETHER, Decision, decisions, in_force
+from crm_assets.silver.survivorship import PINNED_PARTS
 from crm_resources.warehouse import Transaction
 
 Row = dict[str, Any]
@@ -68,6 +69,7 @@ class Profile:
         unexplained: references that no chain reaches.
         origins: per field its `value`, the winning `record`, its `source`, and the runner-up.
         history: what happened to its id and to the ids merged into it.
+        unjoining: its keys that do not join everybody, with `kind`, `key`, `reason`, `records`.
         findings: what a person should look at.
         decisions: of stewards, in force, about it.
     """
@@ -79,6 +81,7 @@ class Profile:
     unexplained: Sequence[str]
     origins: Sequence[Row] = field(repr=False)
     history: Sequence[Row]
+    unjoining: Sequence[Row] = field(repr=False)
     findings: Sequence[Row] = field(repr=False)
     decisions: Sequence[Decision] = field(repr=False)
 
@@ -168,9 +171,11 @@ def read_profile(tx: Transaction, customer_id: str) -> Profile:
     log = tx.read("FROM bronze.crm_actions ORDER BY id").rename({"occurred_at": "at"})
     ids = set(tx.read(_IDS, [customer_id])["customer_id"])
     held = [d for d in in_force(decisions(log)) if _concerns(d, ids, refs, records)]
+    keys = {record[f"{kind}_key"] for record in records for kind in KEY_NAMES} - {None}
+    unjoining = tx.read(_UNJOINING, [sorted(keys)]).to_dicts()
     joined = joins(
         records,
-        _statuses(tx, records),
+        {(row["kind"], row["key"]): row["status"] for row in unjoining},
         held,
         by_phone=all(finding["finding"] != QUARANTINED for finding in findings),
     )
@@ -184,6 +189,7 @@ def read_profile(tx: Transaction, customer_id: str) -> Profile:
         [ref for ref in refs if ref not in found],
         _origins(tx.read(_LINEAGE, [customer_id]), records, golden),
         tx.read(_HISTORY, [customer_id]).to_dicts(),
+        unjoining,
         findings,
         held,
     )
@@ -218,18 +224,15 @@ def _concerns(
     )
 
 
-def _statuses(tx: Transaction, records: Sequence[Row]) -> dict[tuple[str, str], str]:
-    keys = {record[f"{kind}_key"] for record in records for kind in KEY_NAMES} - {None}
-    rows = tx.read(_STATUSES, [sorted(keys)]).rows()
-    return {(kind, key): status for kind, key, status in rows}
-
-
 def _origins(lineage: pl.DataFrame, records: Sequence[Row], golden: Sequence[Row]) -> list[Row]:
     """Where each field comes from; a winner that is no record of the person is told as it is."""
     by_id = {record["record_id"]: record for record in records}
 
+    alone = set(lineage["field"]) & PINNED_PARTS.keys()
+
     def value(name: str, record: Row) -> str | None:
-        columns = ("city", "state", "country") if name == "place" else (name,)
+        columns = [part for part in PINNED_PARTS if part not in alone]
+        columns = columns if name == "place" else [name]
         return ", ".join(str(record[c]) for c in columns if record.get(c) is not None) or None
 
     told = []
@@ -258,9 +261,9 @@ _RECORDS = """
     ORDER BY observed_at, record_id
 """
 _IDS = "SELECT customer_id FROM silver.customer_ids WHERE survivor_id = ?"
-_STATUSES = """
-    SELECT kind, key, status FROM silver.key_status
-    WHERE status <> 'personal' AND key IN (SELECT unnest(?::VARCHAR[]))
+_UNJOINING = """
+    SELECT kind, key, status, reason, records FROM silver.key_status
+    WHERE status <> 'personal' AND key IN (SELECT unnest(?::VARCHAR[])) ORDER BY kind, key
 """
 _FINDINGS = """
     FROM silver.identity_findings WHERE list_contains(customer_ids, ?) ORDER BY finding, kind, key

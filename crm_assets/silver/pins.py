@@ -11,6 +11,7 @@ from crm_assets.contact.email import normalize_emails
 from crm_assets.contact.name import clean_names
 from crm_assets.contact.phone import normalize_phones
 from crm_assets.contact.place import country_codes, instagram_handles, uf_codes
+from crm_assets.words import FIELD_NAMES, meant
 
 _HANDLE = r"^([a-z0-9._]{1,30})$"
 
@@ -19,26 +20,29 @@ class BadPin(ValueError):
     """A field that cannot be pinned, or a value that it cannot have."""
 
 
-def pinned(field: str, text: str) -> dict[str, str]:
+def pinned(field: str, text: str) -> tuple[str, dict[str, str]]:
     """The columns of the golden record that a pin sets, normalised like what a source says.
 
     Args:
-        field: the surviving field, or one column of its place.
+        field: the surviving field, or one column of its place; in Portuguese too.
         text: the value in any writing.
 
     Returns:
-        The value under the name of its field, and what comes with it.
+        The field's name, and the columns: its value under that name, and what comes with it.
 
     Raises:
         BadPin: the field is not one of `FIELDS`, or the text is no value of it.
     """
-    if field not in FIELDS:
-        raise BadPin(f"{field} não é um campo que se possa fixar; são: {', '.join(FIELDS)}.")
-    read, form = FIELDS[field]
+    words = {name: FIELD_NAMES[name] for name in FIELDS}
+    name = meant(field, words)
+    if name is None:
+        named = ", ".join(words.values())
+        raise BadPin(f"{field} não é um campo que se possa fixar; são: {named}.")
+    read, form = FIELDS[name]
     columns = read(pl.Series([text.strip()], dtype=pl.String))
-    if columns.get(field) is None:
-        raise BadPin(f"Este valor não serve de {field}: precisa ser {form}.")
-    return {name: value for name, value in columns.items() if value is not None}
+    if columns.get(name) is None:
+        raise BadPin(f"Este valor não serve de {words[name]}: precisa ser {form}.")
+    return name, {column: value for column, value in columns.items() if value is not None}
 
 
 def _email(cell: pl.Series) -> dict[str, str | None]:
@@ -79,7 +83,7 @@ def _country(cell: pl.Series) -> dict[str, str | None]:
 
 FIELDS: dict[str, tuple[Callable[[pl.Series], dict[str, str | None]], str]] = {
     "email": (_email, "um e-mail que possa ser usado"),
-    "phone": (_phone, "um telefone com DDD, ou com + e o código do país"),
+    "phone": (_phone, "um telefone que exista, com DDD, ou com + e o código do país"),
     "name": (_name, "um nome"),
     "document": (_document, "um CPF ou CNPJ com dígitos verificadores corretos"),
     "instagram": (_instagram, "um nome de usuário do Instagram"),

@@ -18,6 +18,7 @@ from typing import Any
 
 import polars as pl
 
+from crm_assets.words import FIELD_NAMES
 from crm_resources.ops import Action
 
 TOGETHER = "identity_together"
@@ -114,7 +115,8 @@ class Decision:
             case "identity_key_blocked":
                 return f"não une ninguém: {KEY_NAMES[self.key_kind or '']} {self.key}"
             case _:
-                return f"{self.field} de {self.customer_id} = {self.value}"
+                named = FIELD_NAMES.get(self.field or "", self.field)
+                return f"{named} de {self.customer_id} = {self.value}"
 
 
 KEY_NAMES = {"email": "e-mail", "phone": "telefone"}

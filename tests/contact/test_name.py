@@ -82,13 +82,15 @@ def test_cleaning_twice_changes_nothing(cell):
         "n/a",
         " N/A ",
         "#N/D",
+        "- -",
+        "nan null",
     ],
 )
 def test_missing_text(text):
     assert missing(text) is True
 
 
-@pytest.mark.parametrize("text", ["0", "nulla", "Nan Li", "não", "a-", "- -"])
+@pytest.mark.parametrize("text", ["0", "nulla", "Nan Li", "não", "a-", "null Lima"])
 def test_present_text(text):
     assert missing(text) is False
 

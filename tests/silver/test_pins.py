@@ -3,6 +3,7 @@
 import pytest
 
 from crm_assets.silver.pins import FIELDS, BadPin, pinned
+from crm_assets.words import FIELD_NAMES
 
 VALUES = [
     ("email", " Ana.Souza@Example.com ", {"email": "ana.souza@example.com"}),
@@ -19,7 +20,12 @@ VALUES = [
 
 @pytest.mark.parametrize(("field", "text", "columns"), VALUES)
 def test_a_pinned_value_is_read_as_sources_are(field, text, columns):
-    assert pinned(field, text) == columns
+    assert pinned(field, text) == (field, columns)
+
+
+@pytest.mark.parametrize("said", ["nome", "Nome", "name"])
+def test_a_field_may_be_named_in_portuguese(said):
+    assert pinned(said, "Ana") == ("name", {"name": "Ana", "first_name": "Ana"})
 
 
 @pytest.mark.parametrize(
@@ -41,5 +47,6 @@ def test_what_is_no_value_of_a_field_is_refused_without_repeating_it(field, text
     with pytest.raises(BadPin) as caught:
         pinned(field, text)
     assert text not in str(caught.value)
-    assert field in str(caught.value)
-    assert all(name in str(caught.value) for name in (FIELDS if field == "ltv" else ()))
+    assert FIELD_NAMES.get(field, field) in str(caught.value)
+    named = [FIELD_NAMES[name] for name in FIELDS] if field == "ltv" else []
+    assert all(name in str(caught.value) for name in named)

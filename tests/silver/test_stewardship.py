@@ -222,7 +222,7 @@ def test_what_is_accepted_is_consistent_and_only_contradictions_are_refused(prop
         (EXAMPLES[0], "são uma pessoa só: hotmart:1 = manychat:2"),
         (EXAMPLES[1], "não são a mesma pessoa: hotmart:1 ≠ manychat:2, form:3"),
         (EXAMPLES[3], "não une ninguém: telefone +5511987654321"),
-        (EXAMPLES[4], f"name de {cus(1)} = Ana"),
+        (EXAMPLES[4], f"nome de {cus(1)} = Ana"),
         (together(*(f"a:{n}" for n in range(9))), "a:0 = a:1 = a:2 = a:3 = a:4 e mais 4"),
     ],
 )
