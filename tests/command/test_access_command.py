@@ -49,7 +49,7 @@ def test_subscriptions_are_listed_with_their_history(ran, subscribed):
     )
 
 
-def test_a_subscription_without_a_known_price_is_marked(ran, subscribed):
+def test_a_subscription_without_a_known_price_or_rate_is_marked(ran, subscribed):
     code, _ = subscribed
     assert "sem preço conhecido" not in ran("subscriptions", "list").out
     with duckdb.connect(ran.store / "warehouse.duckdb") as con:
@@ -61,6 +61,14 @@ def test_a_subscription_without_a_known_price_is_marked(ran, subscribed):
     assert len(marked) == 1
     assert marked[0].startswith(code)
     assert "; sem preço conhecido, fora do MRR" in marked[0]
+    with duckdb.connect(ran.store / "warehouse.duckdb") as con:
+        con.execute(
+            "UPDATE silver.subscription_periods SET mrr_gross = 97, mrr_gross_home = NULL "
+            "WHERE subscriber_code = ?",
+            [code],
+        )
+    marked = [line for line in ran("subscriptions", "list").out.splitlines() if "câmbio" in line]
+    assert [line.split()[0] for line in marked] == [code]
 
 
 @pytest.mark.parametrize("what", ["subscriptions", "access"])

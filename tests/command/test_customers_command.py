@@ -77,7 +77,7 @@ def test_a_decision_is_rehearsed_recorded_listed_and_taken_back(ran, tree):
 def test_a_rehearsed_pin_tells_what_the_field_holds(ran):
     said = ran("customers", "pin", "ana.souza@example.com", "name", "Ana S", *WHY, "--dry-run")
     assert said.code == 0
-    assert said.out.endswith("= Ana S\nname hoje: Ana Beatriz Souza\n")
+    assert said.out.endswith("= Ana S\nnome hoje: Ana Beatriz Souza\n")
     assert "Nenhuma decisão ainda." in ran("customers", "list").out
 
 
@@ -92,7 +92,7 @@ def test_wrong_use_is_told(ran):
     bad = ran("customers", "pin", "ana.souza@example.com", "email", "ana@", *WHY)
     assert (bad.code, bad.err) == (
         1,
-        "Este valor não serve de email: precisa ser um e-mail que possa ser usado.\n",
+        "Este valor não serve de e-mail: precisa ser um e-mail que possa ser usado.\n",
     )
 
 
@@ -115,8 +115,12 @@ def test_decisions_take_effect_in_the_next_round_and_undone_ones_stop(ran):
     assert "—decisão " in shown
     assert f"{other} unido a " in shown or f"{ana} unido a " in shown
     number = json.loads(ran("customers", "list", "--json").out)[0]["decisão"]
-    assert ran("customers", "pin", ana, "city", "Olinda", *WHY).code == 0
+    assert ran("customers", "pin", ana, "cidade", "Olinda", *WHY).code == 0
     assert ran("customers", "undo", str(number), *WHY, "--now").code == 0
+    pin = str(json.loads(ran("customers", "list", "--json").out)[0]["decisão"])
+    told = ran("customers", "undo", pin, *WHY, "--dry-run").out
+    assert "Nada foi registrado" in told
+    assert "cidade hoje: Olinda" in told
     assert customer_of(ran, other) == other
     assert customer_of(ran, ana) == ana
     shown = ran("customers", "show", ana).out

@@ -243,18 +243,25 @@ def test_the_analysis_of_churn_can_be_asked_for_any_time(crm, tmp_path):
     ]
 
 
-def test_subscriptions_without_a_known_price_are_told(home, tmp_path):
+def test_subscriptions_without_a_known_price_or_rate_are_told(home, tmp_path):
     shutil.copytree(home, tmp_path / "home")
     here = site(NOON, tmp_path / "home")
-    told = "Assinaturas: 2 pagas (1 sem preço conhecido), 1 em risco"
+    told = "Assinaturas: 2 pagas (1 sem preço conhecido, 2 em moeda sem câmbio conhecido), 1 em"
     with duckdb.connect(serving_pointer(here.settings, here.tenant).parent / "a.duckdb") as con:
-        con.execute("UPDATE gold.subscription_metrics SET unpriced = 1 WHERE day >= '2026-03-15'")
+        con.execute(
+            "UPDATE gold.subscription_metrics SET unpriced = 1, unconverted = 2 "
+            "WHERE day >= '2026-03-15'"
+        )
         assert _subscriptions(con, here.tenant, date(2026, 3, 15))[0].startswith(told)
     rows = asked(tmp_path / "home", "2026-02-01", "2026-03-15", "month")
     assert rows["sem_preco"].to_list() == [0, 1]
     assert totals(rows, "BRL")[2] == (
         "1 assinatura sem preço conhecido: no número de assinaturas, fora do MRR; `crm "
         "subscriptions list` mostra quais."
+    )
+    assert totals(rows, "BRL")[3] == (
+        "2 assinaturas em moeda sem câmbio conhecido: no número de assinaturas, fora deste MRR; "
+        "`crm subscriptions list` mostra quais."
     )
 
 

@@ -23,6 +23,8 @@ from crm_assets.silver.explain import (
 )
 from crm_assets.silver.identity import identify
 from crm_assets.silver.stewardship import TOGETHER, Decision, action_of
+from crm_assets.words import KEY_REASONS
+from crm_cli.dossier import profile_lines
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 PHONE = "+5511981239876"
@@ -243,6 +245,37 @@ def test_a_profile_tells_records_origins_history_findings_and_decisions(lake):
     assert [event["event"] for event in profile.history] == ["mint"]
     assert [decision.id for decision in profile.decisions] == [4]
     assert read_profile(lake.tx, cus(9)).records == []
+
+
+def test_what_a_place_gives_is_told_without_the_part_that_is_pinned_alone(lake):
+    placed = stored(1, email_key="ana@example.com", city="Santos", state="SP", country="BR")
+    lake.put("silver.contact_records", ContactRecords, placed)
+    identify(lake.tx, Identity(), NOW, full=True)
+    customer = lake.value("SELECT any_value(customer_id) FROM silver.customer_xref")
+    shown = {"customer_id": customer, "city": "Olinda", "state": "SP", "country": "BR"}
+    lake.put("silver.customers", Customers, shown)
+    place = {"customer_id": customer, "field": "place", "record_id": "form:1"}
+    city = {"customer_id": customer, "field": "city", "record_id": "acao:9"}
+    lake.put("silver.customer_lineage", CustomerLineage, place)
+    assert [one["value"] for one in read_profile(lake.tx, customer).origins] == ["Olinda, SP, BR"]
+    lake.put("silver.customer_lineage", CustomerLineage, place, city)
+    told = {one["field"]: one["value"] for one in read_profile(lake.tx, customer).origins}
+    assert told == {"place": "SP, BR", "city": "Olinda"}
+
+
+def test_a_profile_tells_which_of_its_keys_do_not_join(lake):
+    lake.put(
+        "silver.contact_records",
+        ContactRecords,
+        *(stored(n, email_key=f"e{n}@example.com", phone_key=PHONE) for n in range(6)),
+    )
+    told = profiles(lake, Identity())[0]
+    assert [(one["kind"], one["key"], one["reason"], one["records"]) for one in told.unjoining] == [
+        ("phone", PHONE, "muitos_emails", 6)
+    ]
+    assert f"  telefone {PHONE} {KEY_REASONS['muitos_emails']} (6 registros)" in profile_lines(
+        told, []
+    )
 
 
 def test_a_pin_of_an_id_that_was_merged_is_told_of_who_answers_for_it(lake):
