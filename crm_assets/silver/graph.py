@@ -35,11 +35,8 @@ def _contract_once(tx: Transaction) -> None:
     tx.execute(_PARENTS)
     for _ in range(MAX_ROUNDS):
         tx.execute(_JUMP)
-        moved = tx.scalar(
-            "SELECT count(*) FROM jumped JOIN parents USING (v) WHERE jumped.p <> parents.p"
-        )
-        tx.execute("CREATE OR REPLACE TEMP TABLE parents AS FROM jumped")
-        if not moved:
+        tx.execute("CREATE OR REPLACE TEMP TABLE parents AS SELECT v, p FROM jumped")
+        if not tx.scalar("SELECT bool_or(has_moved) FROM jumped"):
             break
     else:
         raise IdentityError(f"os ponteiros não assentaram em {MAX_ROUNDS} saltos")
@@ -59,7 +56,8 @@ _PARENTS = """
 """
 _JUMP = """
     CREATE OR REPLACE TEMP TABLE jumped AS
-    SELECT parents.v, above.p FROM parents JOIN parents AS above ON above.v = parents.p
+    SELECT parents.v, above.p, above.p <> parents.p AS has_moved
+    FROM parents JOIN parents AS above ON above.v = parents.p
 """
 _RELABEL = """
     CREATE OR REPLACE TEMP TABLE labels AS

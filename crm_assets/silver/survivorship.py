@@ -103,14 +103,13 @@ def survive(tx: Transaction, rules: Survivorship, scope: str | None = None) -> N
     customer_ids = tx.read("SELECT customer_id FROM numbers ORDER BY number")["customer_id"]
     entrants = tx.read(_entrants_sql(rules))
     marks = _marks(entrants, rules)
-    ids = customer_ids.gather(entrants["number"])
     gathered = _gathered(entrants, rules)
-    for table, frame in {
-        "chosen": entrants.select(ids, "record_id").hstack(marks),
-        "winners": _winners(entrants.select("number", "rid"), marks),
-        "gathered": gathered.with_columns(customer_ids.gather(gathered["number"])),
-    }.items():
-        tx.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS FROM frame", frame=frame)
+    rows = entrants.select("number", "rid", "record_id")
+    del entrants  # of ten million records the most that is held
+    _put(tx, "gathered", gathered.with_columns(customer_ids.gather(gathered["number"])))
+    _put(tx, "winners", _winners(rows.drop("record_id"), marks))
+    ids = customer_ids.gather(rows["number"])
+    _put(tx, "chosen", rows.select(ids, "record_id").hstack(marks))
 
 
 def sources_sql() -> str:
@@ -256,14 +255,18 @@ def _gathered(entrants: pl.DataFrame, rules: Survivorship) -> pl.DataFrame:
     )
 
 
+def _put(tx: Transaction, table: str, frame: pl.DataFrame) -> None:
+    tx.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS FROM frame", frame=frame)
+
+
 def _mark(decided_by: str) -> int:
     return DECIDED_BY.index(decided_by) + 2
 
 
 _NUMBERS = """
     CREATE OR REPLACE TEMP TABLE numbers AS
-    SELECT row_number() OVER () - 1 AS number, customer_id FROM silver.customer_ids {scope}
-    WHERE survivor_id = customer_id
+    SELECT (row_number() OVER () - 1)::INTEGER AS number, customer_id
+    FROM silver.customer_ids {scope} WHERE survivor_id = customer_id
 """
 _ENTRANTS = f"""
     SELECT number, records.rowid AS rid, record_id, {{source}} AS source,
