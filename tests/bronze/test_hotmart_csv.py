@@ -327,6 +327,7 @@ HEADER = [
 ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(cells, min_size=1, max_size=12), min_size=1, max_size=6))
 def test_malformed_cells_never_break_the_table(rows):
     lines = [";".join(HEADER), *(";".join(["HP1", *row]) for row in rows)]

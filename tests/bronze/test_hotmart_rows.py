@@ -82,6 +82,7 @@ PATHS = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.sampled_from(sorted(PATHS)), junk)
 def test_a_value_is_read_or_rejected_never_both_and_never_neither(column, value):
@@ -95,6 +96,7 @@ def test_a_value_is_read_or_rejected_never_both_and_never_neither(column, value)
     assert set(rejects["place"]) <= {"HP1"}
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.integers(-(10**12), 10**12))
 def test_money_is_exact_to_the_cent(cents):
@@ -104,6 +106,7 @@ def test_money_is_exact_to_the_cent(cents):
     assert rejects == []
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.datetimes(datetime(1990, 1, 1), datetime(2099, 12, 31)))
 def test_instants_are_exact_in_milliseconds_and_in_seconds(moment):

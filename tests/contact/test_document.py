@@ -64,6 +64,7 @@ def test_worked_example(cell, country, expected):
     assert one(cell, country) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.text("0123456789", min_size=9, max_size=9).filter(lambda body: len(set(body)) > 1))
 def test_every_cpf_survives_the_loss_of_its_zeros(body):
@@ -75,6 +76,7 @@ def test_every_cpf_survives_the_loss_of_its_zeros(body):
     assert one(wrong)[2] is False
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.text(ALNUM, min_size=12, max_size=12).filter(lambda body: len(set(body)) > 1))
 def test_every_cnpj_with_or_without_letters(body):

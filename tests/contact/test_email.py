@@ -154,6 +154,7 @@ local_part = st.from_regex(r"\A[a-z0-9_]{1,8}(\.[a-z0-9+_-]{1,8}){0,2}\Z")
 texts = st.none() | st.text("ab.@+-<>,; éX\u200b'\"", max_size=25)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(texts, max_size=8))
 def test_rows_are_independent_and_keys_are_fixed_points(cells):

@@ -45,6 +45,7 @@ def test_there_are_as_many_as_asked(size):
     )
 
 
+@pytest.mark.slow
 def test_the_mix_is_that_of_an_account(many):
     items = [json.loads(sale.history) for sale in many]
     purchases = [item["purchase"] for item in items]

@@ -81,6 +81,7 @@ def test_the_same_person_is_recognised_however_it_is_written(kind, buried, comes
     assert hits(over(**{kind: buried}), kind, comes, None) == [known, False]
 
 
+@pytest.mark.slow
 @given(st.from_regex(r"\(?[1-9]{2}\)? ?9?[6-9][0-9]{3}-?[0-9]{4}", fullmatch=True))
 def test_a_cell_always_recognises_itself_and_its_ninth_digit(cell):
     forms = set(read("phone", pl.Series([cell]))["value"])

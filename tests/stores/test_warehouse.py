@@ -68,6 +68,7 @@ def test_rows_outside_their_slice_are_refused(warehouse):
     assert stored(warehouse) == [("2025-01", 1)]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
