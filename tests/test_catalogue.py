@@ -135,6 +135,7 @@ def refined(world: Any, finished_home: Path) -> dict[str, dict[str, dg.MetadataV
     return found
 
 
+@pytest.mark.slow
 def test_a_slice_tells_how_new_its_newest_record_is(world):
     key = dg.AssetKey(["bronze", "hotmart_transactions"])
     job = world.definitions.resolve_implicit_global_asset_job_def().get_subset(

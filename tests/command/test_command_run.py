@@ -184,6 +184,7 @@ def alerting(receiver, box):
     }
 
 
+@pytest.mark.slow
 def test_an_alert_that_does_not_go_out_is_told_by_the_run_and_by_status(ran):
     with webhook_receiver() as receiver, smtp_server() as box:
         receiver.answers = [503]
@@ -287,6 +288,7 @@ def test_hml_announces_its_wait_which_can_be_interrupted(crm, monkeypatch):
     assert not crm.home.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", ["prd", "dev"])
 def test_elsewhere_nothing_waits(ran, monkeypatch, environment):
     monkeypatch.setattr(app, "time", SimpleNamespace())

@@ -131,6 +131,7 @@ def test_a_period_without_sales_is_told_as_nothing():
     assert made.row("gold.revenue", "month", "2026-02-01")["sales"] == 0
 
 
+@pytest.mark.slow
 @random_cases(3)
 @given(
     st.lists(
@@ -198,6 +199,7 @@ def test_cohorts_count_who_comes_back_by_calendar_months():
     assert [row["is_partial"] for row in rows] == [False, False, True, False, True]
 
 
+@pytest.mark.slow
 def test_a_late_refund_moves_a_cohort_and_is_listed():
     first, second = sale(1, "2026-01-05 10:00"), sale(2, "2026-01-06 10:00", customer_id=cus(2))
     made = Metrics("03-15").put(sales=[first, second]).run("first")

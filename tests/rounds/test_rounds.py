@@ -118,6 +118,7 @@ def test_a_vanished_sale_leaves_with_its_slice(finished, vendor):
         assert {row["slice"] for row in found} == months, "buyers of an open month are kept"
 
 
+@pytest.mark.slow
 def test_hml_reads_the_whole_month_before_into_its_own_stores(finished):
     hml = replace(finished, environ={**finished.environ, "ENVIRONMENT": "hml"})
     done = hml.green("hotmart")

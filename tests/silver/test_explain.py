@@ -181,6 +181,7 @@ def profiles(lake, guards):
     return [read_profile(lake.tx, customer) for customer in ids]
 
 
+@pytest.mark.slow
 @random_cases(4)
 @given(rows, st.booleans())
 def test_every_customer_of_the_engine_is_explained(keys, household):

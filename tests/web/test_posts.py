@@ -50,6 +50,7 @@ def test_any_bytes_are_an_event(body, content_type, kind):
     keepable(event(body, content_type, kind))
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(FIELDS), VALUES), TYPES)
 def test_any_json_is_an_event_without_its_token(fields, content_type):
     found = event(fields, content_type)
