@@ -241,7 +241,7 @@ def undo(
             pins = deciding.pins_undone(log, number)
             for pin in pins:
                 _show_pinned(tx, pin)
-                out.print("Voltaria a valer o que dizem as fontes.")
+                out.print("Sem ela vale o que outra decisão fixou, ou o que dizem as fontes.")
             if not pins:
                 _show_effect(settings, one, tx, log, actions)
             return

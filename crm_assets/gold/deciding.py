@@ -249,8 +249,12 @@ def undoing(log: pl.DataFrame, number: int, author: Author) -> list[Action]:
 
 
 def pins_undone(log: pl.DataFrame, number: int) -> list[Decision]:
-    """The pins that go when a decision is taken back."""
-    return [one for one in decisions(log) if one.kind == PIN and number in (one.id, one.part_of)]
+    """The pins that go when a decision is taken back, as far as they still say anything."""
+    return [
+        one
+        for one in decisions(log)
+        if one.kind == PIN and not one.is_erased and number in (one.id, one.part_of)
+    ]
 
 
 def acceptance(log: pl.DataFrame, author: Author) -> Action:

@@ -228,11 +228,10 @@ def _origins(lineage: pl.DataFrame, records: Sequence[Row], golden: Sequence[Row
     """Where each field comes from; a winner that is no record of the person is told as it is."""
     by_id = {record["record_id"]: record for record in records}
 
-    alone = set(lineage["field"]) & PINNED_PARTS.keys()
+    place = [part for part in PINNED_PARTS if part not in set(lineage["field"])]
 
     def value(name: str, record: Row) -> str | None:
-        columns = [part for part in PINNED_PARTS if part not in alone]
-        columns = columns if name == "place" else [name]
+        columns = place if name == "place" else [name]
         return ", ".join(str(record[c]) for c in columns if record.get(c) is not None) or None
 
     told = []

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lake import Lake, cus, random_cases
 
 from crm_assets.checks.silver import ContactRecords
+from crm_assets.gold.deciding import pins_undone
 from crm_assets.person_rules import Identity
 from crm_assets.silver.identity import identify
 from crm_assets.silver.stewardship import (
@@ -99,9 +100,11 @@ def test_of_the_pins_of_one_field_the_newest_holds_until_it_is_taken_back(ops):
 def test_what_an_erasure_took_away_does_not_hold_and_can_be_listed(ops, payload):
     kinds = [TOGETHER, APART, KEY_BLOCKED, PIN]
     ops.append_actions([Action(kind=kind, idempotency_key=kind) for kind in kinds])
-    held = decisions(ops.actions().with_columns(payload=pl.lit(payload, pl.String)))
+    log = ops.actions().with_columns(payload=pl.lit(payload, pl.String))
+    held = decisions(log)
     assert [decision.told() for decision in held] == ["apagada com os dados da pessoa"] * 4
     assert in_force(held) == []
+    assert pins_undone(log, held[-1].id) == []
 
 
 def test_of_two_decisions_on_one_state_of_the_log_only_one_is_written(ops):
